@@ -1,0 +1,34 @@
+# Every target sets up what it needs: `make demo` and `make test` work on a fresh clone, each by itself.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+
+.PHONY: demo test lab export clean
+
+$(VENV)/installed: settings.ini setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+## the whole road on generated pictures: tags -> classifier -> CAMs -> masks, a table and runs/demo/report.html
+demo: $(VENV)/installed
+	$(BIN)/vwl demo
+
+## every notebook, every test
+test: $(VENV)/installed
+	$(BIN)/python tests/check_notebooks.py
+	$(BIN)/nbdev-test --n_workers 2
+	$(BIN)/python -m pytest
+
+## JupyterLab on the notebooks
+lab: $(VENV)/installed
+	$(BIN)/jupyter lab nbs
+
+## after editing a notebook
+export: $(VENV)/installed
+	$(BIN)/nbdev-export
+	$(BIN)/nbdev-clean
+
+clean:
+	rm -rf $(VENV) runs _site build *.egg-info
