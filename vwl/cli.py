@@ -119,16 +119,11 @@ def evaluate(args:EvaluateArgs):
     if pipeline.evaluate(run, args.machine.workers) is None: raise InputError(f'{run.score.root}: has no masks to score against; put them in its folder masks')
     _finish({run.folder.name: run}, run.folder/'report.html')
 
-# %% ../nbs/15_cli.ipynb #b3f663ff
+# %% ../nbs/15_cli.ipynb #56e2e494
 def demo(args:DemoArgs):
-    from vwl.pipeline import run_pipeline
-    from vwl.scenes import write_scenes
-    out = Path(args.out)
-    data = write_scenes(out/'scenes', 1200, args.seed, lists=dict(train=(0, 1000), val=(1000, 1200)))
-    lists = dict(train_list='lists/train.txt', score_list='lists/val.txt', seed=args.seed)
-    recipes = {'GAP': preset('toy', pooling='gap', words='none', crf='none', **lists), 'HP + VWL-L': preset('toy', **lists)}
-    runs = {name: run_pipeline(data, out/name.lower().replace(' + ', '-'), r, args.machine.device, args.machine.workers) for name, r in recipes.items()}
-    _finish(runs, out/'report.html')
+    from vwl.demo import run_demo
+    runs = run_demo(args.out, args.seed, args.machine.device, args.machine.workers)
+    _finish(runs, Path(args.out)/'report.html')
 
 # %% ../nbs/15_cli.ipynb #7e92dcda
 COMMANDS = dict(demo=(DemoArgs, demo), run=(RunArgs, run_all), train=(TrainArgs, train), cams=(CamsArgs, cams),

@@ -1,0 +1,37 @@
+"What the tests share: the command line in this process, and one small finished run."
+import shutil
+from pathlib import Path
+import pytest
+from vwl.cli import main
+from vwl.scenes import SceneSettings, write_scenes
+
+TINY = ['--recipe', 'toy', '--epochs', '1', '--crop', '48', '--long-side', '40', '56', '--batch-size', '8', '--n-words', '8', '--scales', '1',
+        '--workers', '0', '--device', 'cpu']
+
+@pytest.fixture(scope='session')
+def finished(tmp_path_factory):
+    "(data, run): 24 scenes and a run of one epoch on them; copy before changing."
+    home = tmp_path_factory.mktemp('finished')
+    data = write_scenes(home/'scenes', 24)
+    main(['run', str(data), '--out', str(home/'run'), *TINY])
+    return data, home/'run'
+
+@pytest.fixture
+def data(finished, tmp_path):
+    "A copy of the scenes to spoil."
+    return Path(shutil.copytree(finished[0], tmp_path/'scenes'))
+
+@pytest.fixture
+def run(finished, tmp_path):
+    "A copy of the finished run to spoil; its data are the session's."
+    return Path(shutil.copytree(finished[1], tmp_path/'run'))
+
+@pytest.fixture
+def fails(capsys):
+    "Run a command that must end with one line, exit code 1 and no traceback; return the line."
+    def check(*argv):
+        with pytest.raises(SystemExit) as stop: main([str(a) for a in argv])
+        line = str(stop.value)
+        assert line.startswith('vwl: ') and '\n' not in line and 'Traceback' not in capsys.readouterr().err
+        return line
+    return check

@@ -1,0 +1,133 @@
+"Bad input: handled, or one clear line that names the file and what to do; finished work is kept."
+import json, shutil, subprocess, sys
+import numpy as np, pytest
+from PIL import Image
+from vwl.cli import main
+from conftest import TINY
+
+def begin(data, tmp_path): return ['run', data, '--out', tmp_path/'new', *TINY]
+def first_image(data): return sorted((data/'images').iterdir())[3]
+
+@pytest.mark.parametrize('spoil, message', [
+    (lambda p: p.unlink(), 'no such image'),
+    (lambda p: p.write_bytes(p.read_bytes()[:200]), 'not a readable image'),
+    (lambda p: p.write_bytes(b''), 'not a readable image'),
+    (lambda p: p.write_text('<html>not found</html>'), 'not a readable image'),
+], ids=['missing', 'truncated', 'empty', 'no image'])
+def test_images_refused(data, tmp_path, fails, spoil, message):
+    image = first_image(data); spoil(image)
+    line = fails(*begin(data, tmp_path))
+    assert image.name in line and message in line and 'remove its row' in line
+
+@pytest.mark.parametrize('change', [
+    lambda im: im.convert('L'), lambda im: im.convert('RGBA'), lambda im: im.convert('P'), lambda im: im.convert('1'),
+    lambda im: Image.fromarray(np.asarray(im.convert('L')).astype(np.uint16)*257), lambda im: im.resize((1, 96)), lambda im: im.resize((300, 20)),
+], ids=['grey', 'RGBA', 'palette', 'one bit', '16 bit', '1 pixel wide', 'a strip'])
+def test_images_handled(data, tmp_path, change):
+    path = first_image(data)
+    changed = change(Image.open(path)); changed.save(path)
+    mask = data/'masks'/path.name
+    Image.open(mask).resize(changed.size, Image.Resampling.NEAREST).save(mask)
+    main([str(a) for a in begin(data, tmp_path)])
+    assert Image.open(tmp_path/'new'/'seeds'/'crf'/path.name).size == changed.size
+
+def test_jpegs_handled(data, tmp_path):
+    "CMYK, and a photograph that lies on its side: the mask is that of the upright one."
+    (a, b), table = sorted((data/'images').iterdir())[:2], data/'tags.csv'
+    image = Image.open(a).convert('CMYK'); image.save(a.with_suffix('.jpg')); a.unlink()
+    exif = Image.Exif(); exif[0x0112] = 6
+    Image.open(b).crop((0, 0, 96, 60)).save(b.with_suffix('.jpg'), exif=exif); b.unlink()
+    Image.open(data/'masks'/b.name).resize((60, 96), Image.Resampling.NEAREST).save(data/'masks'/b.name)
+    table.write_text(table.read_text().replace(a.name, a.with_suffix('.jpg').name).replace(b.name, b.with_suffix('.jpg').name))
+    main([str(x) for x in begin(data, tmp_path)])
+    assert Image.open(tmp_path/'new'/'seeds'/'cam'/b.name).size == (60, 96)
+
+@pytest.mark.parametrize('edit, message', [
+    (lambda t: t.replace('image,tags', 'file,label'), 'the first line must be image,tags'),
+    (lambda t: t+t.splitlines()[1]+'\n', 'stands there twice'),
+    (lambda t: t+'../secret.png,\n', 'leads out of the folder'),
+    (lambda t: t+'/etc/x.png,\n', 'leads out of the folder'),
+    (lambda t: t+'more.png,unicorn\n', "'unicorn', which no class has"),
+    (lambda t: t.splitlines()[0], 'has no rows'),
+], ids=['header', 'twice', 'outside', 'absolute', 'unknown tag', 'empty'])
+def test_tags_refused(data, tmp_path, fails, edit, message):
+    (data/'tags.csv').write_text(edit((data/'tags.csv').read_text()))
+    line = fails(*begin(data, tmp_path))
+    assert 'tags.csv' in line and message in line
+
+def test_tags_handled(data, tmp_path):
+    "Windows line ends, a byte order mark, an image without tags."
+    rows = (data/'tags.csv').read_text().splitlines()
+    rows[1] = rows[1].split(',')[0]+','
+    (data/'tags.csv').write_bytes(b'\xef\xbb\xbf'+'\r\n'.join(rows).encode())
+    main([str(a) for a in begin(data, tmp_path)])
+    assert not np.asarray(Image.open(tmp_path/'new'/'seeds'/'crf'/rows[1].strip(','))).any()
+
+@pytest.mark.parametrize('change, message', [
+    (lambda im: im.resize((50, 96)), 'the mask is 50x96 and its image 96x96'),
+    (lambda im: im.point(lambda v: 77), 'has id 77'),
+    (lambda im: im.convert('RGB'), 'mode RGB'),
+], ids=['size', 'id', 'colours'])
+def test_masks_refused(data, tmp_path, fails, change, message):
+    mask = sorted((data/'masks').iterdir())[3]
+    change(Image.open(mask)).save(mask)
+    line = fails(*begin(data, tmp_path))
+    assert mask.name in line and message in line
+    assert len(list((tmp_path/'new'/'seeds'/'cam').iterdir())) == 24            # what was made is kept
+
+def test_weights_of_another_network(finished, tmp_path, fails):
+    weights = finished[1]/'classifier'/'weights.safetensors'
+    line = fails('run', finished[0], '--out', tmp_path/'new', *TINY, '--weights', weights)
+    assert 'weights.safetensors' in line and 'belongs to another network' in line
+
+def test_run_of_another_recipe(finished, run, fails):
+    line = fails('run', finished[0], '--out', run, *TINY, '--gamma', '3')
+    assert 'another recipe (gamma 2.0 -> 3.0)' in line and '--out' in line
+
+def test_changed_data(data, tmp_path, fails):
+    main([str(a) for a in ['train', *begin(data, tmp_path)[1:]]])
+    (data/'tags.csv').write_text((data/'tags.csv').read_text()+'scene_99999.png,\n')
+    assert 'data set has changed' in fails(*begin(data, tmp_path))
+
+@pytest.mark.parametrize('file', ['cams/scene_00004.npz', 'seeds/crf/scene_00004.png', 'recipe.json', 'classifier/weights.safetensors'])
+@pytest.mark.parametrize('cut', [0, 100])
+def test_damaged_files(run, fails, file, cut):
+    (run/file).write_bytes((run/file).read_bytes()[:cut])
+    if 'cams' in file: (run/'seeds/cam/scene_00004.png').unlink()
+    if 'weights' in file: (run/'cams/scene_00004.npz').unlink()
+    command = 'cams' if 'weights' in file else 'seeds' if 'cams' in file else 'evaluate'
+    assert file.split('/')[-1] in fails(command, run, '--workers', '0', '--device', 'cpu')
+
+def test_damaged_checkpoint(finished, run, fails):
+    (run/'classifier/weights.safetensors').unlink()
+    (run/'classifier/checkpoint.safetensors').write_bytes(b'\0'*50)
+    assert 'checkpoint.safetensors: not a readable checkpoint' in fails('run', finished[0], '--out', run, *TINY)
+
+def test_few_images(data, tmp_path, fails):
+    assert "24 images don't fill a batch of 64" in fails(*begin(data, tmp_path), '--batch-size', '64')
+
+def test_no_masks(data, tmp_path, fails, capsys):
+    shutil.rmtree(data/'masks')
+    main([str(a) for a in begin(data, tmp_path)])
+    assert 'no true masks' in capsys.readouterr().out
+    assert 'has no masks' in fails('evaluate', tmp_path/'new', '--workers', '0')
+
+@pytest.mark.parametrize('argv, message', [
+    (['run', 'nowhere', '--out', 'x'], 'nowhere: no such folder'),
+    (['seeds', 'nowhere'], 'nowhere: no run there'),
+    (['run', '.', '--out', 'x', '--tau', '0'], 'tau must be above 0'),
+    (['run', '.', '--out', 'x', '--device', 'tpu'], 'tags.csv: no such file'),
+])
+def test_command_line(fails, argv, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(*argv)
+
+def test_without_crf_library(data, tmp_path):
+    "Every stage but the CRF works where pydensecrf can't be imported, and the CRF says what to install."
+    block = "import sys; sys.modules['pydensecrf'] = None; from vwl.cli import main; main(sys.argv[1:])"
+    go = lambda *more: subprocess.run([sys.executable, '-c', block, *map(str, begin(data, tmp_path)), *more], capture_output=True, text=True)
+    stopped = go()
+    assert stopped.returncode == 1 and 'pip install pydensecrf2' in stopped.stderr and 'Traceback' not in stopped.stderr
+    shutil.rmtree(tmp_path/'new')
+    assert go('--crf', 'none').returncode == 0
+    assert 'cam' in json.loads((tmp_path/'new'/'metrics.json').read_text())

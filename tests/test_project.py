@@ -1,0 +1,47 @@
+"The project holds together: one version, notebooks exported, clean and with their outputs."
+import json, re, subprocess, sys
+from configparser import ConfigParser
+from pathlib import Path
+import pytest
+try: import tomllib
+except ImportError: import tomli as tomllib                                     # Python 3.10
+import vwl
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT/'nbs').glob('*.ipynb'))
+read = lambda path: json.loads(path.read_text(encoding='utf-8'))
+source = lambda cell: ''.join(cell['source'])
+
+def test_metadata():
+    "setup.py sets every field that pyproject.toml leaves to it, with the version of the package."
+    out = subprocess.run([sys.executable, 'setup.py', '-q', '--name', '--version', '--license', '--description', '--keywords', '--classifiers'],
+                         cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    project = tomllib.loads((ROOT/'pyproject.toml').read_text())['project']
+    settings = ConfigParser(delimiters=['=']); settings.read(ROOT/'settings.ini')
+    assert set(project) == {'name', 'dynamic'}
+    for value in (project['name'], vwl.__version__, settings['DEFAULT']['license'], settings['DEFAULT']['description']): assert value in out
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook(path):
+    "No errors, no machine paths, no stray output; outputs stored; something asserted; pictures and notebook small."
+    cells = [c for c in read(path)['cells'] if c['cell_type'] == 'code']
+    outputs = [o for c in cells for o in c['outputs']]
+    text = json.dumps(outputs)
+    assert path.stat().st_size < 1_000_000
+    assert not any(o['output_type'] == 'error' for o in outputs)
+    assert outputs or len(cells) < 5, 'run the notebook: it has no stored outputs'
+    assert not re.search(r'/(home|root|tmp|work|Users)/', text), 'a machine path in an output'
+    for o in outputs:
+        for png in o.get('data', {}).get('image/png', ''),: assert len(png) < 200_000, 'a picture over 150 kB'
+    if not path.stem.startswith(('index', '2')): assert any(re.search(r'\b(test_\w+|assert|expect_fail)\b', source(c)) for c in cells)
+
+def test_exported(tmp_path):
+    "The package is what the notebooks export."
+    from nbdev.export import nb_export
+    for path in NOTEBOOKS:
+        nb_export(path, lib_path=tmp_path/'vwl')
+    made = {p.name: p.read_text() for p in (tmp_path/'vwl').glob('*.py')}
+    assert made, 'nothing was exported'
+    body = lambda s: re.sub(r'# %% \S+ ', '# %% ', s.split('# %% auto', 1)[-1])
+    for name, text in made.items():
+        if not name.startswith('_'): assert body(text) == body((ROOT/'vwl'/name).read_text()), f'{name}: run make export'

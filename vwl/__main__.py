@@ -1,0 +1,3 @@
+"`python -m vwl` is the `vwl` command."
+from vwl.cli import main
+main()
