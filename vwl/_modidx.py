@@ -111,6 +111,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vwl.pipeline._score': ('pipeline.html#_score', 'vwl/pipeline.py'),
                               'vwl.pipeline._seed': ('pipeline.html#_seed', 'vwl/pipeline.py'),
                               'vwl.pipeline._training_line': ('pipeline.html#_training_line', 'vwl/pipeline.py'),
+                              'vwl.pipeline.bar': ('pipeline.html#bar', 'vwl/pipeline.py'),
                               'vwl.pipeline.evaluate': ('pipeline.html#evaluate', 'vwl/pipeline.py'),
                               'vwl.pipeline.image_keys': ('pipeline.html#image_keys', 'vwl/pipeline.py'),
                               'vwl.pipeline.load_classifier': ('pipeline.html#load_classifier', 'vwl/pipeline.py'),

@@ -61,7 +61,7 @@ class SeedsArgs:
     crf_background: float|None = None # background score beside the maps that the CRF starts from
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
 
-# %% ../nbs/15_cli.ipynb #aa4439e0
+# %% ../nbs/15_cli.ipynb #7e702dbb
 @dataclass
 class EvaluateArgs:
     "Score the maps and masks of a run against true masks, print the table and write report.html."
@@ -73,7 +73,7 @@ class DemoArgs:
     "The whole road on generated pictures, in a few minutes: plain GAP beside the method, a table, a report."
     out: str = 'runs/demo' # folder for pictures, runs and report
     seed: int = 1 # of pictures and training
-    machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
+    machine: OmitArgPrefixes[Machine] = field(default_factory=lambda: Machine(workers=0))
 
 # %% ../nbs/15_cli.ipynb #f7b1ecd1
 def _finish(runs, path):

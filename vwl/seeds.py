@@ -27,7 +27,7 @@ def merge_scales(
     joined = [m[:1] if len(m) == 1 else join(m[:1], m[1:].flip(-1)) for m in maps]
     return sum(F.interpolate(m, size, mode='bilinear', align_corners=False)[0] for m in joined)
 
-# %% ../nbs/08_seeds.ipynb #3b49b273
+# %% ../nbs/08_seeds.ipynb #f944709e
 @torch.inference_mode()
 def multi_scale_maps(
     maps:Callable[[Tensor], Tensor], # network: (B, 3, H, W) normalised images -> (B, C, h, w)
@@ -40,6 +40,7 @@ def multi_scale_maps(
     device:str='cpu', # where the network is
 )->Tensor: # (len(keys), H, W)
     "Eq. (1) at every scale and flip, merged; not yet normalised."
+    if not len(keys): return torch.zeros(0, *size)
     out = []
     for s in scales:
         x = to_tensor(resize(image, s))[None]

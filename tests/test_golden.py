@@ -1,0 +1,56 @@
+"The published code's own values at full size; the small ones are in the notebooks. Skipped where the files aren't there."
+from pathlib import Path
+import numpy as np, pytest, torch
+from vwl.data import resize, to_tensor
+from vwl.files import load_arrays
+from vwl.pooling import hybrid_pool
+from vwl.seeds import CRF_SETTINGS, crf_of_labels, dense_crf
+from vwl.words import assign_words, decov_loss, word_frequencies, word_labels, word_probabilities
+from PIL import Image
+
+GOLDEN = Path(__file__).parents[2]/'shared'/'golden'
+pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason='full-size values of the published code are not there')
+
+def golden(name): return load_arrays(GOLDEN/f'{name}.npz')
+def tensors(name): return {k: torch.from_numpy(np.array(v)) for k, v in golden(name).items()}
+
+@pytest.mark.parametrize('size', ['32x32', '24x32', '31x30', '13x17', '7x5', '8x12', '4x4', '5x9'])
+def test_hybrid_pool(size):
+    z = tensors('hybrid_pool'); x = z[f'x_{size}'].double().requires_grad_()
+    y = hybrid_pool(x)
+    assert (y-z[f'y64_{size}'][..., 0, 0]).abs().max() < 1e-12
+    (y*z[f'gy_{size}'][..., 0, 0]).sum().backward()
+    assert (x.grad-z[f'gx_{size}']).abs().max() < 1e-7
+
+@pytest.mark.parametrize('name, splits', [('y_lv1', (1,)), ('y_lv12', (1, 2)), ('y_lv1248', (1, 2, 4, 8))])
+def test_splits(name, splits):
+    z = tensors('hybrid_pool')
+    assert (hybrid_pool(z['x_lv'], splits=splits)-z[name][..., 0, 0]).abs().max() < 1e-6
+
+def test_words():
+    z = tensors('cosine'); c = z['centroid_c'][..., 0, 0].requires_grad_()
+    P = word_probabilities(z['x_c'], c, float(z['tau_c']))
+    f = word_frequencies(P, 'sum'); (f*z['ghist_c'][..., 0, 0]).sum().backward()
+    assert (P-z['P_c']).abs().max() < 1e-7 and (f-z['x_hist_c'][..., 0, 0]).abs().max() < 1e-5
+    assert torch.equal(word_labels(P).bool(), z['y_word_c']) and (c.grad-z['gcentroid_c'][..., 0, 0]).abs().max() < 1e-5
+    assert torch.equal(assign_words(word_probabilities(z['x_c'], c)), z['mbk_label_c'])
+
+def test_decov():
+    z = tensors('decov'); c = z['centroid_c'][..., 0, 0].requires_grad_()
+    loss = decov_loss(c, 'code'); loss.backward()
+    assert abs(loss-z['loss64_c']) < 1e-5 and (c.grad[:8, :64]-z['grad_c'][..., 0, 0]).abs().max() < 1e-5
+
+def test_crf():
+    z = golden('crf')
+    for n in 2, 3, 21:
+        assert np.abs(dense_crf(z['img'], z[f'prob_{n}'])-z[f'Q_{n}']).max() < 1e-5
+        assert np.abs(dense_crf(z['img'], z[f'prob_{n}'], CRF_SETTINGS['deeplab'])-z[f'Q_deeplab_{n}']).max() < 1e-5
+        assert np.array_equal(crf_of_labels(z['img'], z[f'lab_{n}'], n), z[f'crf_label_{n}'])
+
+@pytest.mark.parametrize('name', 'ab')
+def test_network_inputs(name):
+    "What the network sees at each scale, with its mirror image."
+    z = golden('cam_merge')
+    for i, scale in enumerate((1., .5, 1.5, 2.)):
+        x = to_tensor(resize(Image.fromarray(z[f'img_{name}']), scale))
+        assert np.abs(torch.stack([x, x.flip(-1)]).numpy()-z[f'input_{name}_{i}']).max() < 1e-5

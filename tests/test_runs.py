@@ -1,0 +1,50 @@
+"Runs: the same command gives the same files, and one that was stopped goes on to the same end."
+import os, signal, subprocess, sys, time
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from vwl.cli import main
+from vwl.data import read_folder
+from conftest import TINY
+
+def contents(folder): return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob('*') if p.is_file()}
+
+def test_same_command_same_files(finished, tmp_path):
+    data, run = finished
+    main(['run', str(data), '--out', str(tmp_path/'run'), *TINY])
+    assert contents(run) == contents(tmp_path/'run')
+
+def test_workers_change_nothing(finished, tmp_path):
+    data, run = finished
+    main(['run', str(data), '--out', str(tmp_path/'run'), *TINY, '--workers', '2'])
+    assert contents(run) == contents(tmp_path/'run')
+
+def test_killed_run_goes_on(finished, tmp_path):
+    "Killed once after the first epoch and once among the maps, the run ends with the files of one that was not."
+    data, _ = finished
+    command = [sys.executable, '-m', 'vwl', 'run', str(data), '--out', str(tmp_path/'killed'), *TINY, '--epochs', '2']
+    for sign in 'classifier/checkpoint.safetensors', 'cams/scene_00002.npz':
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while not (tmp_path/'killed'/sign).exists() and process.poll() is None: time.sleep(.02)
+        os.kill(process.pid, signal.SIGKILL); process.wait()
+    for folder in 'killed', 'whole': main(['run', str(data), '--out', str(tmp_path/folder), *TINY, '--epochs', '2'])
+    killed, whole = contents(tmp_path/'killed'), contents(tmp_path/'whole')
+    killed = {k: v for k, v in killed.items() if not k.endswith('.part')}
+    assert {k for k in whole if k != 'report.html' and killed.get(k) != whole[k]} == set() and killed.keys() == whole.keys()
+
+def test_predicted_tags(run):
+    main(['cams', str(run), '--tags', 'predicted', '--tag-threshold', '0', '--device', 'cpu'])
+    main(['seeds', str(run), '--crf', 'none', '--workers', '0'])
+    keys = np.load(run/'cams'/'scene_00000.npz')['keys']
+    assert keys.tolist() == [1, 2, 3, 4, 5, 6] and not (run/'seeds'/'crf').exists()
+
+def test_voc_layout(tmp_path):
+    "VOC's folders and ids, with two of its classes chosen: the others become background, 255 stays."
+    for folder in 'JPEGImages', 'SegmentationClassAug', 'ImageSets/Segmentation': (tmp_path/folder).mkdir(parents=True)
+    Image.new('RGB', (6, 4)).save(tmp_path/'JPEGImages'/'2007_000032.jpg')
+    mask = Image.fromarray(np.array([[0, 8, 12, 15, 255, 0]]*4, np.uint8)); mask.putpalette([0]*768)
+    mask.save(tmp_path/'SegmentationClassAug'/'2007_000032.png')
+    (tmp_path/'tags.csv').write_text('image,tags\n2007_000032.jpg,cat dog person\n')
+    (tmp_path/'ImageSets/Segmentation/train.txt').write_text('2007_000032\n')
+    images = read_folder(tmp_path, ('dog', 'cat'), 'ImageSets/Segmentation/train.txt')
+    assert images.mask(0)[0].tolist() == [0, 2, 1, 0, 255, 0] and images.labels.tolist() == [[1, 1]] and images.names == ('2007_000032',)
