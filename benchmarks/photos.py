@@ -1,0 +1,49 @@
+"""Real photographs: GAP, HP, HP + VWL-L and HP + VWL-M on one folder with one seed and schedule, by way of `vwl run`'s own function.
+
+    python benchmarks/photos.py FOLDER --weights mobilenetv2-imagenet-backbone.safetensors --out runs/photos [--only GAP]
+
+FOLDER has VOC's layout with tags.csv; the classes, lists and schedule are those of SETTINGS below. Each method is a run folder
+under --out, so that the same command goes on where it was stopped. --results copies what the notebook 20_results_cams shows.
+"""
+import argparse, time
+from pathlib import Path
+from vwl.demo import draw_comparison
+from vwl.files import read_json, write_json
+from vwl.pipeline import run_pipeline
+from vwl.recipe import preset
+
+SETTINGS = dict(classes=('cat', 'cow', 'dog', 'horse', 'sheep'), train_list='ImageSets/Segmentation/train_aug.txt',
+                score_list='ImageSets/Segmentation/train.txt', backbone='mobilenet_v2', epochs=3, kept_epoch=0, crop=224, long_side=(192, 384),
+                momentum=.9, lr_classes=0)
+METHODS = {
+    'GAP':        dict(pooling='gap', words='none', lr_backbone=.001, lr_heads=.01),
+    'HP':         dict(words='none', lr_backbone=.0005, lr_heads=.005),
+    'HP + VWL-L': dict(words='learned', lr_backbone=.0005, lr_heads=.005),
+    'HP + VWL-M': dict(words='memory', lr_backbone=.0005, lr_heads=.005)}
+
+def command(folder, weights, out, fields):
+    "The `vwl run` command of these settings."
+    show = lambda v: ' '.join(f'{x:g}' if isinstance(x, float) else str(x) for x in (v if isinstance(v, tuple) else (v,)))
+    return f'vwl run {folder} --out {out} --recipe code --weights {weights} ' + ' '.join(f'--{k.replace("_", "-")} {show(v)}' for k, v in fields.items())
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--weights', type=Path, required=True)
+    parser.add_argument('--out', type=Path, default=Path('runs/photos'))
+    parser.add_argument('--only', action='append', choices=METHODS, help='methods to run; all if not given')
+    parser.add_argument('--workers', type=int, default=2, help='processes for images and CRF')
+    parser.add_argument('--results', type=Path, help='folder to copy results and pictures to')
+    args = parser.parse_args()
+    runs, results = {}, {}
+    for name in args.only or METHODS:
+        fields, out, started = SETTINGS | METHODS[name], args.out/name.lower().replace(' + ', '-'), time.time()
+        runs[name] = run = run_pipeline(args.folder, out, preset('code', weights=str(args.weights), **fields), workers=args.workers)
+        metrics, history = read_json(out/'metrics.json'), read_json(out/'classifier'/'history.json')
+        seconds = round(time.time()-started)                                  # of this call: what was there already took none
+        print(name, {k: round(100*metrics[k]['miou'], 2) for k in ('cam', 'cam_best', 'crf')}, f'{seconds} s', flush=True)
+        results[name] = dict(command=command('FOLDER', 'WEIGHTS', f'runs/photos/{out.name}', fields), seconds=seconds, metrics=metrics, history=history)
+        if args.results: write_json(args.results/f'{out.name}.json', results[name])
+    if args.results and not args.only: draw_comparison(runs, args.results/'comparison.png', scenes=6)
+
+if __name__ == '__main__': main()
