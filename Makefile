@@ -17,7 +17,6 @@ demo: $(VENV)/installed
 
 ## every notebook, every test
 test: $(VENV)/installed
-	$(BIN)/python tests/check_notebooks.py
 	$(BIN)/nbdev-test --n_workers 2
 	$(BIN)/python -m pytest
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from .files import InputError
 
-# %% ../nbs/01_backbone.ipynb #03cf61be
+# %% ../nbs/01_backbone.ipynb #00ae251f
 class Backbone(nn.Module):
     "Five stages of a pretrained network; the first `frozen_stages` get no gradient, BatchNorm may be held still."
     def __init__(self,
@@ -37,7 +37,7 @@ class Backbone(nn.Module):
                 if isinstance(m, nn.BatchNorm2d): m.eval()
         return self
 
-    def forward(self, images): # (B, 3, H, W) -> (B, d, H/16, W/16)
+    def forward(self, images): # (B, 3, H, W) -> (B, d, H/s, W/s) with s the last of `strides`
         with torch.no_grad():
             for stage in self.stages[:self.frozen_stages]: images = stage(images)
         for stage in self.stages[self.frozen_stages:]: images = stage(images)
@@ -52,13 +52,14 @@ def resnet_stages(
     first.conv2.stride = first.downsample[0].stride = (1, 1)
     return [nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool), net.layer1, net.layer2, net.layer3, net.layer4]
 
-# %% ../nbs/01_backbone.ipynb #df6a6700
+# %% ../nbs/01_backbone.ipynb #585e5c51
 def densenet_stages(
     net:nn.Module # torchvision DenseNet
 )->list[nn.Module]:
     "conv0 with pooling, then the four dense blocks, each with the transition before it; the last transition doesn't pool."
     f = net.features
     del f.transition3.pool
+    for t in f.transition1, f.transition2: t.pool.ceil_mode = True            # odd sizes round up, as in the other networks
     return [nn.Sequential(f.conv0, f.norm0, f.relu0, f.pool0), f.denseblock1, nn.Sequential(f.transition1, f.denseblock2),
             nn.Sequential(f.transition2, f.denseblock3), nn.Sequential(f.transition3, f.denseblock4, f.norm5, nn.ReLU())]
 
@@ -98,7 +99,7 @@ def small_stages(
     "The stem and the four residual blocks."
     return [net.stem, *net.blocks]
 
-# %% ../nbs/01_backbone.ipynb #8d2176f1
+# %% ../nbs/01_backbone.ipynb #7f8ff76b
 def read_weights(
     path:Path|str # .safetensors, or a PyTorch file of tensors
 )->dict[str, Tensor]:
@@ -106,8 +107,9 @@ def read_weights(
     path = Path(path)
     if not path.is_file(): raise InputError(f'{path}: no such weights file')
     try: state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: raise InputError(f'{path}: not a readable weights file ({str(e).splitlines()[0][:120]})') from None
-    state = state.get('state_dict', state)
+    except Exception as e: raise InputError(f'{path}: not a readable weights file ({(str(e) or type(e).__name__).splitlines()[0][:120]}); give one of named tensors, .safetensors or .pth') from None
+    if isinstance(state, dict): state = state.get('state_dict', state)
+    if not isinstance(state, dict): raise InputError(f'{path}: holds no named weights; give a state_dict')
     return {k.removeprefix('module.'): v.float() if v.is_floating_point() else v for k, v in state.items() if isinstance(v, Tensor)}
 
 # %% ../nbs/01_backbone.ipynb #3d5a8b0c

@@ -6,14 +6,14 @@
 __all__ = ['Preset', 'COMMANDS', 'Machine', 'RunArgs', 'TrainArgs', 'CamsArgs', 'SeedsArgs', 'EvaluateArgs', 'DemoArgs',
            'run_all', 'train', 'cams', 'seeds', 'evaluate', 'demo', 'parse', 'main']
 
-# %% ../nbs/15_cli.ipynb #4b397231
+# %% ../nbs/15_cli.ipynb #adfe965d
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal, Union
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
-from .files import InputError
+from .files import InputError, read_json
 from .recipe import PRESETS, Recipe, preset
 
 # %% ../nbs/15_cli.ipynb #e3b795b5
@@ -39,11 +39,12 @@ class RunArgs:
 class TrainArgs(RunArgs):
     "Train the classifier alone (Algorithm 1) into a run folder."
 
-# %% ../nbs/15_cli.ipynb #1e5730b4
+# %% ../nbs/15_cli.ipynb #d6e270ec
 @dataclass
 class CamsArgs:
     "Make the class activation maps of a trained run. A changed setting makes them again."
     run: Annotated[Positional[str], arg(metavar='RUN')] # run folder
+    cam_long_side: int|None = None # larger images are shrunk to this before maps and CRF, pixels
     scales: tuple[float, ...]|None = None # of the image, e.g. 1 0.5 1.5 2
     flip: bool|None = None # each scale with its mirror image
     flip_merge: Literal['max', 'sum']|None = None # of a map and its mirror
@@ -75,15 +76,17 @@ class DemoArgs:
     seed: int = 1 # of pictures and training
     machine: OmitArgPrefixes[Machine] = field(default_factory=lambda: Machine(workers=0))
 
-# %% ../nbs/15_cli.ipynb #f7b1ecd1
+# %% ../nbs/15_cli.ipynb #c3e8fb7c
 def _finish(runs, path):
     "Report and table of evaluated runs."
     from vwl.report import format_table, results_table, write_report
     write_report(runs, path)
     run = list(runs.values())[-1]
     whose = "the images' own tags" if run.recipe.tags == 'given' else 'predicted tags'
-    if run.score.mask_folder is None: print(f'masks: {run.folder/"seeds"} (there are no true masks to score them)')
-    else: print(f'\nmIoU, maps of {whose}:\n' + format_table(results_table(runs)))
+    if not (run.folder/'metrics.json').exists(): print(f'masks: {run.folder/"seeds"} (there are no true masks to score them)')
+    else:
+        m = read_json(run.folder/'metrics.json')
+        print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.score.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
     print(f'report: {path}')
 
 # %% ../nbs/15_cli.ipynb #215cd2a6

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VOC_CLASSES', 'IMAGE_SUFFIXES', 'MEAN', 'STD', 'read_tags', 'read_image', 'ImageSet', 'class_names', 'read_list',
-           'stem', 'read_folder', 'resize', 'to_tensor', 'training_crop', 'TrainingCrops', 'epoch_batches']
+           'stem', 'read_folder', 'resized', 'resize', 'to_tensor', 'training_crop', 'TrainingCrops', 'epoch_batches']
 
 # %% ../nbs/00_data.ipynb #69a3254e
 import csv, difflib, random
@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from .files import InputError, load_label
 
-# %% ../nbs/00_data.ipynb #c7b7cf63
+# %% ../nbs/00_data.ipynb #6ece9792
 def read_tags(
     path:Path|str # a CSV file with the columns image, tags
 )->dict[str, tuple[str, ...]]: # file name -> its tags, in the order of the file
@@ -30,10 +30,12 @@ def read_tags(
         raise InputError(f'{path}: the first line must be image,tags and is {first.strip()!r}')
     rows.fieldnames = [f.strip() for f in rows.fieldnames]
     tags = {}
-    for row in rows: _add_row(tags, row, f'{path} line {rows.line_num}')
+    try:
+        for row in rows: _add_row(tags, row, f'{path} line {rows.line_num}')
+    except csv.Error as e: raise InputError(f'{path} line {rows.line_num}: not readable as CSV ({e}); look for a quote that isn\'t closed') from None
     return tags
 
-# %% ../nbs/00_data.ipynb #4ffc6642
+# %% ../nbs/00_data.ipynb #e266fd9b
 def _add_row(tags, row, where):
     "Add one row of the table to `tags`, checked."
     image, value = (row['image'] or '').strip(), (row['tags'] or '').strip()
@@ -42,7 +44,7 @@ def _add_row(tags, row, where):
     if row.get(None): raise InputError(f'{where}: more columns than the first line has; put blanks between the tags of one image')
     if Path(image).is_absolute() or '..' in Path(image).parts or '\\' in image:
         raise InputError(f'{where}: {image!r} leads out of the folder; give names inside it')
-    if image in tags: raise InputError(f'{where}: {image!r} stands there twice; keep one row an image')
+    if image in tags: raise InputError(f'{where}: {image!r} is listed twice; keep one row an image')
     tags[image] = tuple(dict.fromkeys(t.strip() for t in (value.split(';') if ';' in value else value.split()) if t.strip()))
 
 # %% ../nbs/00_data.ipynb #ec856665
@@ -70,7 +72,7 @@ def _as_rgb(image):
 VOC_CLASSES = tuple('aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike '
                     'person pottedplant sheep sofa train tvmonitor'.split())
 
-# %% ../nbs/00_data.ipynb #09b1e87b
+# %% ../nbs/00_data.ipynb #211bb3c2
 @dataclass(frozen=True)
 class ImageSet:
     "A list of images with tags; `len(s)`, `s.image(i)`, `s.mask(i)`, `s.labels[i]`."
@@ -84,19 +86,20 @@ class ImageSet:
 
     def __len__(self): return len(self.names)
     def image(self, i:int)->Image.Image: return read_image(self.root/self.files[i])
+    def mask_path(self, i:int)->Path|None: return self.mask_folder and self.mask_folder/f'{self.names[i]}.png'
     def tags(self, i:int)->tuple[str, ...]: return tuple(c for c, y in zip(self.classes, self.labels[i]) if y)
     def select(self, indices:Sequence[int])->'ImageSet':
         "The set of these images alone, in this order."
         pick = lambda values: tuple(values[i] for i in indices)
         return replace(self, names=pick(self.names), files=pick(self.files), labels=self.labels[list(indices)])
 
-# %% ../nbs/00_data.ipynb #dd295813
+# %% ../nbs/00_data.ipynb #ed828535
 def _mask(self:ImageSet, i:int)->np.ndarray: # (H, W) uint8: 0 background, 1..C, 255 void
     "The true mask of image `i`; `InputError` if it is missing, of another size, or has an id no class has."
-    if self.mask_folder is None: raise InputError(f'{self.root}: has no masks; put them in its folder masks, named as the images, as .png')
-    path = self.mask_folder/f'{self.names[i]}.png'
+    path = self.mask_path(i)
+    if path is None: raise InputError(f'{self.root}: has no masks; put them in its folder masks, named as the images, as .png')
     raw = load_label(path)
-    with Image.open(self.root/self.files[i]) as image: width, height = ImageOps.exif_transpose(image).size
+    width, height = self.image(i).size
     if raw.shape != (height, width):
         raise InputError(f'{path}: the mask is {raw.shape[1]}x{raw.shape[0]} and its image {width}x{height}; make them one size')
     table = np.full(256, 254, np.uint8); table[:len(self.mask_ids)] = self.mask_ids; table[255] = 255
@@ -106,7 +109,7 @@ def _mask(self:ImageSet, i:int)->np.ndarray: # (H, W) uint8: 0 background, 1..C,
     return mask
 ImageSet.mask = _mask
 
-# %% ../nbs/00_data.ipynb #2352d5b0
+# %% ../nbs/00_data.ipynb #a682d8ee
 def _first_folder(root, names): return next((root/n for n in names if (root/n).is_dir()), None)
 
 def class_names(
@@ -116,7 +119,7 @@ def class_names(
     "All class names of a folder, in the order of their mask ids."
     if (root/'classes.txt').is_file():
         names = tuple(l.strip() for l in (root/'classes.txt').read_text(encoding='utf-8-sig').splitlines() if l.strip())
-        if len(set(names)) < len(names): raise InputError(f'{root/"classes.txt"}: a class stands there twice; keep one line a class')
+        if len(set(names)) < len(names): raise InputError(f'{root/"classes.txt"}: a class is listed twice; keep one line a class')
         return names
     if (root/'JPEGImages').is_dir(): return VOC_CLASSES
     return tuple(sorted({t for ts in tags.values() for t in ts}))
@@ -131,7 +134,7 @@ def _check_tags(tags, known, path):
                 raise InputError(f'{path}: {image!r} has the tag {t!r}, which no class has'
                                  + (f'; {near[0]!r}?' if near else f'; the classes are {" ".join(known)}'))
 
-# %% ../nbs/00_data.ipynb #76ba832c
+# %% ../nbs/00_data.ipynb #fd51d8ab
 def read_list(
     path:Path|str # text file, one image name a line, with or without suffix
 )->list[str]: # names without suffix
@@ -141,7 +144,7 @@ def read_list(
     names = [stem(l.strip()) for l in lines if l.strip()]
     if not names: raise InputError(f'{path}: an empty list; write one image name a line')
     if len(set(names)) < len(names):
-        raise InputError(f'{path}: {next(n for n in names if names.count(n) > 1)!r} stands there twice; keep one line an image')
+        raise InputError(f'{path}: {next(n for n in names if names.count(n) > 1)!r} is listed twice; keep one line an image')
     return names
 
 def stem(
@@ -152,7 +155,7 @@ def stem(
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 
-# %% ../nbs/00_data.ipynb #4a1da5f5
+# %% ../nbs/00_data.ipynb #3fc96f65
 def read_folder(
     root:Path|str, # folder with images and tags.csv
     classes:Sequence[str]=(), # chosen classes; the others become background; none = all
@@ -167,6 +170,7 @@ def read_folder(
     _check_tags(tags, known, root/'tags.csv')
     if wrong := [c for c in classes if c not in known]: raise InputError(f'{root}: no class is called {wrong[0]!r}; the classes are {" ".join(known)}')
     chosen = tuple(classes) or known
+    if not chosen: raise InputError(f'{root/"tags.csv"}: no image has a tag; write the classes of each image into the column tags')
     if len(set(chosen)) < len(chosen): raise InputError(f'classes: {" ".join(chosen)} names one of them twice')
     image_folder = _first_folder(root, ('JPEGImages', 'images')) or root
     prefix = '' if image_folder == root else image_folder.name+'/'
@@ -187,15 +191,22 @@ def _listed(root, names, by_name):
         raise InputError(f'{path}: {missing[0]!r} ({len(missing)} in all) has no row in {root/"tags.csv"}; add it or take it off the list')
     return order
 
-# %% ../nbs/00_data.ipynb #adcfcaa3
+# %% ../nbs/00_data.ipynb #366ae2c4
 MEAN, STD = np.array([.485, .456, .406], np.float32), np.array([.229, .224, .225], np.float32) # ImageNet's RGB mean and deviation, of values in [0, 1]
+
+def resized(
+    size:tuple[int, int], # sides in pixels, in any order
+    scale:float, # above 0
+)->tuple[int, int]:
+    "The sides after resizing: rounded half to even, at least 1."
+    return tuple(max(1, int(np.round(side*scale))) for side in size)
 
 def resize(
     image:Image.Image, # RGB
     scale:float, # above 0
 )->Image.Image:
-    "Bicubic resize by `scale`, each side rounded half to even and at least 1."
-    size = tuple(max(1, int(np.round(side*scale))) for side in image.size)
+    "Bicubic resize by `scale`; the sides are those of `resized`."
+    size = resized(image.size, scale)
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
 # %% ../nbs/00_data.ipynb #4447f675

@@ -6,8 +6,8 @@
 __all__ = ['InputError', 'atomic_path', 'write_json', 'read_json', 'save_arrays', 'load_arrays', 'voc_palette', 'label_image',
            'save_label', 'load_label', 'fingerprint']
 
-# %% ../nbs/00_files.ipynb #1513c02d
-import contextlib, functools, hashlib, json, os, zipfile
+# %% ../nbs/00_files.ipynb #d1d790f5
+import contextlib, functools, hashlib, json, os
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -58,7 +58,7 @@ def save_arrays(
         with p.open('wb') as f: np.savez_compressed(f, **arrays)
     return Path(path)
 
-# %% ../nbs/00_files.ipynb #61f9dbc1
+# %% ../nbs/00_files.ipynb #96ea30cc
 def load_arrays(
     path:Path|str # an `.npz` file
 )->dict[str, np.ndarray]:
@@ -66,7 +66,7 @@ def load_arrays(
     try:
         with np.load(path, allow_pickle=False) as z: return {k: z[k] for k in z.files}
     except FileNotFoundError: raise InputError(f'{path}: no such file') from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as e:
+    except Exception as e: # a damaged archive fails in many ways: OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error
         raise InputError(f'{path}: not a readable array file ({e}); delete it to have it made again') from None
 
 # %% ../nbs/00_files.ipynb #1140d436
@@ -94,7 +94,7 @@ def save_label(
     with atomic_path(path) as p: label_image(label).save(p, format='png')
     return Path(path)
 
-# %% ../nbs/00_files.ipynb #08303553
+# %% ../nbs/00_files.ipynb #b5c48b09
 def load_label(
     path:Path|str # a palette or grey PNG
 )->np.ndarray: # (H, W) uint8 ids
@@ -103,7 +103,7 @@ def load_label(
         with Image.open(path) as image:
             if image.mode not in ('P', 'L', '1'):
                 raise InputError(f'{path}: a mask must be a palette or grey PNG of class ids, this one has mode {image.mode}; save it with ids, not colours')
-            return np.array(image.convert('L') if image.mode == '1' else image, dtype=np.uint8)
+            return np.array(image, dtype=np.uint8)
     except FileNotFoundError: raise InputError(f'{path}: no such file') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise InputError(f'{path}: not a readable image ({e}); replace it') from None

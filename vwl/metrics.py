@@ -41,7 +41,7 @@ def mean_iou(
     occurs = np.asarray(confusion).sum(1) > 0
     return float(class_iou(confusion)[occurs].mean()) if occurs.any() else float('nan')
 
-# %% ../nbs/12_metrics.ipynb #845ade19
+# %% ../nbs/12_metrics.ipynb #9eb07045
 def threshold_histogram(
     cams:np.ndarray, # (m, H, W) in [0, 1], the maps of the image's m classes; m may be 0
     keys:Sequence[int], # (m,) their ids, 1..n-1
@@ -53,7 +53,7 @@ def threshold_histogram(
     if len(keys): best, score = np.asarray(keys)[cams.argmax(0)], cams.max(0)
     else: best, score = np.zeros(truth.shape, np.int64), np.zeros(truth.shape)
     valid = truth != 255
-    level = np.searchsorted(thresholds, score[valid], side='left')           # thresholds strictly below the score
+    level = np.searchsorted(np.asarray(thresholds, score.dtype), score[valid], side='left') # thresholds strictly below the score
     cell = (level*n + truth[valid])*n + best[valid]
     return np.bincount(cell, minlength=(len(thresholds)+1)*n*n).reshape(-1, n, n)
 

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['pooling_from', 'Scores', 'Classifier', 'loss_terms', 'update_memory_bank', 'sample_initial_codebook']
 
-# %% ../nbs/06_network.ipynb #81573dd6
+# %% ../nbs/06_network.ipynb #343355db
 from dataclasses import dataclass
 from functools import partial
-import torch, torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 from .backbone import build_backbone
 from .cam import class_activation_maps
@@ -94,7 +94,7 @@ def loss_terms(
         if net.recipe.decov_weight: terms['decov'] = decov_loss(net.codebook, net.recipe.decov_form)
     return terms
 
-# %% ../nbs/06_network.ipynb #e66cb11f
+# %% ../nbs/06_network.ipynb #81404a66
 @torch.no_grad()
 def update_memory_bank(
     net:Classifier, # with `words='memory'`
@@ -102,7 +102,7 @@ def update_memory_bank(
 ):
     "Eq. (6)-(7) on the network's codebook."
     r = net.recipe
-    net.codebook.copy_(update_codebook(net.codebook, scores.features.float(), scores.assignment, r.rho, r.empty_words))
+    net.codebook.copy_(update_codebook(net.codebook, scores.features.float(), scores.assignment, r.rho, r.empty_words, r.count_eps))
 
 # %% ../nbs/06_network.ipynb #c5e1fecc
 @torch.no_grad()

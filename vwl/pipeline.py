@@ -6,13 +6,14 @@
 __all__ = ['STAGE_FIELDS', 'THRESHOLDS', 'Run', 'make_run', 'open_run', 'bar', 'pick_device', 'train_classifier',
            'load_classifier', 'image_keys', 'make_cams', 'over_images', 'make_seeds', 'evaluate', 'run_pipeline']
 
-# %% ../nbs/13_pipeline.ipynb #c68e5d4f
+# %% ../nbs/13_pipeline.ipynb #e90f9fa0
 import platform, shutil, sys, time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-import numpy as np, torch
+import numpy as np, torch, torch.nn.functional as F
+from PIL import Image
 from fastprogress import progress_bar
 from fastprogress.fastprogress import ProgressBar
 from safetensors.torch import save as save_tensors
@@ -23,7 +24,7 @@ from .files import InputError, atomic_path, fingerprint, load_label, read_json, 
 from .metrics import class_iou, confusion_matrix, mean_iou, sweep_thresholds, threshold_histogram
 from .network import Classifier
 from .recipe import Recipe, recipe_from_dict
-from .seeds import CRF_SETTINGS, crf_seeds, load_cams, multi_scale_maps, normalise_maps, save_cams, strided_size, threshold_seeds
+from .seeds import CRF_SETTINGS, crf_seeds, load_cams, multi_scale_maps, normalise_maps, save_cams, strided_size, threshold_seeds, working_image, working_size
 from .training import Trainer, collapse_warning
 
 # %% ../nbs/13_pipeline.ipynb #19f4f2c4
@@ -43,11 +44,11 @@ class Run:
     def cam(self, name:str)->Path: return self.folder/'cams'/f'{name}.npz'
     def seed(self, kind:str, name:str)->Path: return self.folder/'seeds'/kind/f'{name}.png'
 
-# %% ../nbs/13_pipeline.ipynb #7e3543fb
+# %% ../nbs/13_pipeline.ipynb #53395b6e
 def _describe(recipe, data, train, score):
     "What `recipe.json` holds."
     return dict(recipe=asdict(recipe), data=dict(folder=str(Path(data).resolve()), classes=list(train.classes), images=len(train), scored=len(score),
-                fingerprint=fingerprint(train.names, train.labels.tolist(), score.names, score.labels.tolist())),
+                fingerprint=fingerprint(train.classes, train.names, train.labels.tolist(), score.names, score.labels.tolist())),
                 versions=dict(vwl=vwl.__version__, torch=torch.__version__, python=platform.python_version()))
 
 def _check_same(path, old, new):
@@ -59,7 +60,7 @@ def _check_same(path, old, new):
 
 def _as_stored(values): return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
-# %% ../nbs/13_pipeline.ipynb #207eba92
+# %% ../nbs/13_pipeline.ipynb #9b99f2ad
 def make_run(
     data:Path|str, # folder of images with tags.csv
     out:Path|str, # run folder, made if it isn't there
@@ -67,6 +68,7 @@ def make_run(
 )->Run:
     "A run of `recipe` on `data` in `out`, new or begun before; `InputError` if `out` holds another one."
     out = Path(out)
+    recipe = replace(recipe, **{k: str(Path(v).resolve()) for k in ('train_list', 'score_list') if (v := getattr(recipe, k)) and Path(v).is_file()})
     train = read_folder(data, recipe.classes, recipe.train_list)
     score = read_folder(data, recipe.classes, recipe.score_list) if recipe.score_list else train
     described, path = _describe(recipe, data, train, score), out/'recipe.json'
@@ -88,9 +90,9 @@ def open_run(
     if changes: recipe = _change(folder, stored, recipe, changes)
     return make_run(stored['data']['folder'], folder, recipe)
 
-# %% ../nbs/13_pipeline.ipynb #285820da
+# %% ../nbs/13_pipeline.ipynb #9c704831
 STAGE_FIELDS = dict( # folder of a stage -> the recipe's fields that no earlier stage reads
-    cams  = ('scales', 'flip', 'flip_merge', 'tags', 'tag_threshold', 'cam_bits'),
+    cams  = ('cam_long_side', 'scales', 'flip', 'flip_merge', 'tags', 'tag_threshold', 'cam_bits'),
     seeds = ('threshold', 'crf', 'crf_background'))
 
 def _change(folder, stored, recipe, changes):
@@ -176,21 +178,23 @@ def load_classifier(
     load_weights(net, run.weights, spare=())
     return net.to(device, memory_format=torch.channels_last).eval()
 
-# %% ../nbs/13_pipeline.ipynb #a07a7eb9
+# %% ../nbs/13_pipeline.ipynb #d297bd27
 @torch.inference_mode()
 def image_keys(
     net:Classifier, # trained
-    image, # RGB
-    given, # (C,) of 0 and 1
+    image:Image.Image, # RGB
+    given:np.ndarray, # (C,) of 0 and 1, the image's tags
     recipe:Recipe, # `tags`, `tag_threshold`
     device:str='cpu', # torch device
 )->list[int]: # classes, 0..C-1
     "The classes whose maps are kept: the image's tags, or those the classifier finds."
     if recipe.tags == 'given': return np.flatnonzero(given).tolist()
-    scores = net(to_tensor(image)[None].to(device, memory_format=torch.channels_last)).classes[0]
+    x = to_tensor(image)[None]
+    x = F.pad(x, (0, max(0, 64-x.shape[3]), 0, max(0, 64-x.shape[2])))        # 4x4 features at least, for the pooling
+    scores = net(x.to(device, memory_format=torch.channels_last)).classes[0]
     return (scores.sigmoid() > recipe.tag_threshold).nonzero().flatten().tolist()
 
-# %% ../nbs/13_pipeline.ipynb #b4e6d052
+# %% ../nbs/13_pipeline.ipynb #7337a1c9
 def make_cams(
     run:Run, # trained before
     device:str='auto', # see `pick_device`
@@ -201,20 +205,29 @@ def make_cams(
     device, r = pick_device(device), run.recipe
     net = load_classifier(run, device)
     for i in bar(todo):
-        image = run.score.image(i)
+        image = working_image(run.score.image(i), r.cam_long_side)
         size, keys = (image.height, image.width), image_keys(net, image, run.score.labels[i], r, device)
         maps = multi_scale_maps(net.maps, image, keys, strided_size(*size), r.scales, r.flip, r.flip_merge, device)
         save_cams(run.cam(run.score.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits)
 
-# %% ../nbs/13_pipeline.ipynb #0a706bf5
+# %% ../nbs/13_pipeline.ipynb #20e89775
+def _save_seed(path, seed, size):
+    "A mask at the photograph's (width, height)."
+    image = Image.fromarray(seed)
+    save_label(path, seed if image.size == size else np.asarray(image.resize(size, Image.Resampling.NEAREST)))
+
 def _seed(run):
-    "Both seeds of a run's one image; runs in a worker process."
-    name, r = run.score.names[0], run.recipe
-    image = np.asarray(run.score.image(0))
-    cams, keys = load_cams(run.cam(name), image.shape[:2])
-    if not run.seed('cam', name).exists(): save_label(run.seed('cam', name), threshold_seeds(cams, keys, r.threshold))
-    if r.crf != 'none' and not run.seed('crf', name).exists():
-        save_label(run.seed('crf', name), crf_seeds(image, cams, keys, r.crf_background, CRF_SETTINGS[r.crf]))
+    "The threshold seed of a run's one image; runs in a worker process."
+    name, r, size = run.score.names[0], run.recipe, run.score.image(0).size
+    cams, keys = load_cams(run.cam(name), working_size(*size[::-1], r.cam_long_side))
+    _save_seed(run.seed('cam', name), threshold_seeds(cams, keys, r.threshold), size)
+
+def _crf_seed(run):
+    "The CRF seed of a run's one image; runs in a worker process."
+    name, r, image = run.score.names[0], run.recipe, run.score.image(0)
+    pixels = np.asarray(working_image(image, r.cam_long_side))
+    cams, keys = load_cams(run.cam(name), pixels.shape[:2])
+    _save_seed(run.seed('crf', name), crf_seeds(pixels, cams, keys, r.crf_background, CRF_SETTINGS[r.crf]), image.size)
 
 # %% ../nbs/13_pipeline.ipynb #981ddef0
 def over_images(
@@ -231,50 +244,52 @@ def over_images(
         with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from bar(pool.map(function, items), len(indices))
 
-# %% ../nbs/13_pipeline.ipynb #86f7275b
+# %% ../nbs/13_pipeline.ipynb #3df02b36
 def make_seeds(
     run:Run, # with CAMs
     workers:int=0, # processes for the CRF
 ):
-    "Masks by threshold into `seeds/cam/`, and by dense CRF into `seeds/crf/`."
-    kinds = ('cam',) if run.recipe.crf == 'none' else ('cam', 'crf')
-    todo = [i for i, name in enumerate(run.score.names) if not all(run.seed(k, name).exists() for k in kinds)]
-    for _ in over_images(_seed, run, todo, workers): pass
+    "Masks by threshold into `seeds/cam/`, then by dense CRF into `seeds/crf/`."
+    for kind, make in dict(cam=_seed, crf=_crf_seed).items():
+        if kind == 'crf' and run.recipe.crf == 'none': continue
+        todo = [i for i, name in enumerate(run.score.names) if not run.seed(kind, name).exists()]
+        for _ in over_images(make, run, todo, workers): pass
 
-# %% ../nbs/13_pipeline.ipynb #18338b41
+# %% ../nbs/13_pipeline.ipynb #014d025f
 THRESHOLDS = np.round(np.arange(.01, 1, .01), 2)
 
 def _score(run):
     "(threshold histogram, confusion of the seeds, confusion of the CRF seeds) of a run's one image; runs in a worker process."
     name, n = run.score.names[0], len(run.score.classes)+1
     truth = run.score.mask(0)
-    cams, keys = load_cams(run.cam(name), truth.shape)
+    cams, keys = load_cams(run.cam(name), working_size(*truth.shape, run.recipe.cam_long_side), truth.shape)
     kinds = ('cam',) if run.recipe.crf == 'none' else ('cam', 'crf')
     return threshold_histogram(cams, keys, truth, n, THRESHOLDS), *(confusion_matrix(load_label(run.seed(k, name)), truth, n) for k in kinds)
 
-# %% ../nbs/13_pipeline.ipynb #5c40a395
-def _metrics(run, sweep, cam, crf=None):
+# %% ../nbs/13_pipeline.ipynb #2437f1f0
+def _metrics(run, images, sweep, cam, crf=None):
     "What `metrics.json` holds, from confusion matrices."
     r, miou = run.recipe, [mean_iou(N) for N in sweep]
     best = int(np.argmax(miou))
     def describe(N): return dict(miou=mean_iou(N), iou={c: float(v) for c, v in zip(('background', *run.score.classes), class_iou(N)) if np.isfinite(v)})
-    out = dict(images=len(run.score), tags=r.tags, cam=dict(threshold=r.threshold, **describe(cam)),
+    out = dict(images=images, of=len(run.score), tags=r.tags, cam=dict(threshold=r.threshold, **describe(cam)),
                cam_best=dict(threshold=float(THRESHOLDS[best]), chosen_on='the scored images', **describe(sweep[best])))
     if crf is not None: out['crf'] = dict(setting=r.crf, background=r.crf_background, **describe(crf))
     return out | dict(sweep=dict(threshold=THRESHOLDS.tolist(), miou=miou))
 
-# %% ../nbs/13_pipeline.ipynb #310a8b4b
+# %% ../nbs/13_pipeline.ipynb #92918e3b
 def evaluate(
     run:Run, # with CAMs and seeds
     workers:int=0, # processes that score
-)->dict|None: # what `metrics.json` holds; None if the data set has no masks
+)->dict|None: # what `metrics.json` holds; None if there are no true masks
     "Scores of maps and seeds into `metrics.json`."
-    if run.score.mask_folder is None: return None
+    masked = [i for i in range(len(run.score)) if (p := run.score.mask_path(i)) and p.exists()]
+    if not masked: return None
     if missing := [n for n in run.score.names if not run.seed('cam', n).exists()]:
         raise InputError(f'{run.seed("cam", missing[0])}: {len(missing)} images have no seeds yet; make them: vwl seeds {run.folder}')
     totals = 0
-    for counts in over_images(_score, run, range(len(run.score)), workers): totals = [a+b for a, b in zip(totals, counts)] if totals else list(counts)
-    metrics = _metrics(run, sweep_thresholds(totals[0]), *totals[1:])
+    for counts in over_images(_score, run, masked, workers): totals = [a+b for a, b in zip(totals, counts)] if totals else list(counts)
+    metrics = _metrics(run, len(masked), sweep_thresholds(totals[0]), *totals[1:])
     write_json(run.folder/'metrics.json', metrics)
     return metrics
 

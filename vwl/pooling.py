@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['POOLING', 'gap', 'gmp', 'local_max_pool', 'hybrid_pool', 'gwrp', 'lse']
 
-# %% ../nbs/04_pooling.ipynb #3b914b3f
+# %% ../nbs/04_pooling.ipynb #eb6ae2ed
+import math
 import torch, torch.nn.functional as F
 from torch import Tensor
 
@@ -60,7 +61,7 @@ def gwrp(
     weight = torch.as_tensor(decay, dtype=features.dtype, device=features.device) ** torch.arange(ranked.shape[2], device=features.device)
     return ranked @ (weight/weight.sum())
 
-# %% ../nbs/04_pooling.ipynb #5a594698
+# %% ../nbs/04_pooling.ipynb #bec6bd97
 def lse(
     features:Tensor, # (B, d, h, w)
     sharpness:float=5., # r > 0: small is near the average, large near the maximum
@@ -68,7 +69,7 @@ def lse(
     "Log-sum-exp pooling (Pinheiro and Collobert, CVPR 2015): log(mean(exp(r x)))/r."
     if sharpness <= 0: raise ValueError(f'sharpness must be above 0, got {sharpness}')
     n = features.shape[2]*features.shape[3]
-    return (torch.logsumexp(sharpness*features.flatten(2), 2) - torch.log(torch.tensor(float(n)))) / sharpness
+    return (torch.logsumexp(sharpness*features.flatten(2), 2) - math.log(n)) / sharpness
 
 # %% ../nbs/04_pooling.ipynb #2848d4d2
 POOLING = dict(gap=gap, gmp=gmp, gwrp=gwrp, lse=lse, hp=hybrid_pool)

@@ -16,14 +16,14 @@ Pooling  = Literal['hp', 'gap', 'gmp', 'gwrp', 'lse']
 Words    = Literal['learned', 'memory', 'none']
 Backbone = Literal['resnet50', 'resnet101', 'densenet169', 'mobilenet_v2', 'small']
 
-# %% ../nbs/00_recipe.ipynb #66709b55
+# %% ../nbs/00_recipe.ipynb #55afd8f4
 @dataclass(frozen=True)
 class Recipe:
-    "All settings of a run. The defaults are what the paper states and, where it is silent, what the published code does."
+    "All settings of a run. The defaults are what the paper states and, where it is silent, what the published code does, but for its slips."
     # what is learned, from which images
-    classes: tuple[str, ...] = () # classes to learn, the others become background; none = all of the data set
-    train_list: str = '' # list file of the images to train on; none = all in tags.csv
-    score_list: str = '' # list file of the images to make CAMs and seeds for and to score; none = those trained on
+    classes: tuple[str, ...] = () # classes to learn, the others become background; empty = all of the data set
+    train_list: str = '' # list file of the images to train on; empty = all in tags.csv
+    score_list: str = '' # list file of the images to make CAMs and seeds for and to score; empty = those trained on
     seed: int = 1 # of every random draw
     # network (Fig. 3)
     backbone: Backbone = 'resnet101' # features; 'small' is for the generated scenes
@@ -48,6 +48,7 @@ class Recipe:
     codebook_init: Literal['random', 'sampled'] = 'random' # start of the codebook: random numbers, or pixels of the first batch
     rho: float = .001 # step of the memory bank, Eq. 7
     empty_words: Literal['keep', 'shrink'] = 'keep' # words without pixels: keep, or shrink as published
+    count_eps: float = 0. # added to each word's pixels in Eq. 6; published 1e-4
     word_weight: float = 1. # of the word loss in Eq. 14-15
     frequency_weight: float = 1. # of the frequency loss in Eq. 14
     decov_weight: float = 1. # of Eq. 13; 0 is the earlier VWE
@@ -64,6 +65,7 @@ class Recipe:
     long_side: tuple[int, int] = (320, 640) # range of the long side of training images, pixels
     crop: int = 512 # side of the training crop, pixels
     # class activation maps
+    cam_long_side: int = 1024 # larger images are shrunk to this before maps and CRF, pixels; VOC and COCO have none
     scales: tuple[float, ...] = (1., .5, 1.5, 2.) # of the image at inference
     flip: bool = True # each scale with its mirror image
     flip_merge: Literal['max', 'sum'] = 'max' # of a map and its mirror; IRNet sums
@@ -77,10 +79,10 @@ class Recipe:
 
     def __post_init__(self): _check(self)
 
-# %% ../nbs/00_recipe.ipynb #92f34c35
-_POSITIVE = 'n_words tau epochs batch_size crop lse_sharpness'.split()
+# %% ../nbs/00_recipe.ipynb #e8a73991
+_POSITIVE = 'n_words tau epochs batch_size crop lse_sharpness cam_long_side'.split()
 _NOT_NEGATIVE = ('gamma word_weight frequency_weight decov_weight lr_backbone lr_heads lr_classes momentum weight_decay '
-                 'poly_power kept_epoch seed').split()
+                 'poly_power kept_epoch seed count_eps').split()
 _SHARES = 'rho threshold crf_background tag_threshold gwrp_decay'.split()
 
 def _check(recipe):
@@ -88,26 +90,29 @@ def _check(recipe):
     def need(ok, name, what):
         if not ok: raise InputError(f'recipe: {name} must be {what}, not {getattr(recipe, name)!r}')
     for f in fields(recipe):
+        if f.type in (int, float): need(type(getattr(recipe, f.name)) in (int, f.type), f.name, 'a whole number' if f.type is int else 'a number')
+        if f.type == tuple[int, ...] or f.type == tuple[int, int]: need(all(type(v) is int for v in getattr(recipe, f.name)), f.name, 'whole numbers')
         if get_origin(f.type) is Literal: need(getattr(recipe, f.name) in get_args(f.type), f.name, 'one of '+', '.join(map(str, get_args(f.type))))
     for name in _POSITIVE:     need(getattr(recipe, name) > 0, name, 'above 0')
     for name in _NOT_NEGATIVE: need(getattr(recipe, name) >= 0, name, 'at least 0')
     for name in _SHARES:       need(0 <= getattr(recipe, name) <= 1, name, 'between 0 and 1')
     need(0 <= recipe.frozen_stages <= 5, 'frozen_stages', '0 to 5')
-    need(0 < recipe.long_side[0] <= recipe.long_side[1], 'long_side', 'two rising numbers above 0')
+    need(len(recipe.long_side) == 2 and 0 < recipe.long_side[0] <= recipe.long_side[1], 'long_side', 'two rising numbers above 0')
     need(recipe.scales and min(recipe.scales) > 0, 'scales', 'numbers above 0, one at least')
     need(all(s > 0 for s in recipe.splits), 'splits', 'numbers above 0')
-    need(recipe.kept_epoch <= recipe.epochs, 'kept_epoch', f'at most epochs ({recipe.epochs})')
+    need(recipe.gamma > 0 or recipe.splits, 'gamma', 'above 0 where there are no splits')
+    need(recipe.kept_epoch <= recipe.epochs, 'kept_epoch', f'at most epochs ({recipe.epochs}; 0 = the last)')
 
-# %% ../nbs/00_recipe.ipynb #5171ee5a
+# %% ../nbs/00_recipe.ipynb #ff4130c9
 PRESETS = dict(
     paper = Recipe(),
-    code  = Recipe(remainder='drop', frequency_reduction='sum', decov_form='code', empty_words='shrink',
+    code  = Recipe(remainder='drop', frequency_reduction='sum', decov_form='code', empty_words='shrink', count_eps=1e-4,
                    momentum=1e-4, kept_epoch=5),
     toy   = Recipe(backbone='small', weights='none', freeze_batchnorm=False, frozen_stages=0, n_words=32,
                    epochs=8, lr_backbone=.05, lr_heads=.05, lr_classes=0, long_side=(80, 112), crop=96))
 
-# %% ../nbs/00_recipe.ipynb #397a46bd
-_MEMORY_BANK = dict(code=dict(frozen_stages=1, codebook_init='sampled', kept_epoch=0))
+# %% ../nbs/00_recipe.ipynb #42670d04
+_MEMORY_BANK = dict(paper=dict(frozen_stages=1), code=dict(frozen_stages=1, codebook_init='sampled', kept_epoch=0))
 
 # %% ../nbs/00_recipe.ipynb #d167dca4
 def preset(

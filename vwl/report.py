@@ -55,7 +55,7 @@ def format_table(
     widths = [max(len(str(r[i])) for r in rows) for i in (0, 1)]
     return '\n'.join(f'{a:{widths[0]}}  {b:{widths[1]}}  {100*v:5.1f}  {note}' for a, b, v, note in rows)
 
-# %% ../nbs/14_report.ipynb #0336f407
+# %% ../nbs/14_report.ipynb #c8ee4cdb
 def _png(array, width=160):
     "An image as an <img> with its data inside."
     image = Image.fromarray(array); image.thumbnail((width*2, width*2))
@@ -65,11 +65,11 @@ def _png(array, width=160):
 def _row(run, i):
     "(mIoU or None, HTML) of one image: photograph, maps, seeds, CRF, truth."
     name, image = run.score.names[i], np.asarray(run.score.image(i))
-    cams, keys = load_cams(run.cam(name), image.shape[:2])
+    cams, keys = load_cams(run.cam(name), at=image.shape[:2])
     panels = [('image', image)] + [(run.score.classes[k-1], overlay_cam(image, c)) for c, k in zip(cams, keys)]
     panels += [(kind, overlay_label(image, load_label(p))) for kind in ('cam', 'crf') if (p := run.seed(kind, name)).exists()]
     score = None
-    if run.score.mask_folder is not None:
+    if (run.score.mask_path(i) or Path('')).is_file():
         truth = run.score.mask(i)
         panels.append(('truth', overlay_label(image, truth)))
         best = run.seed('crf' if run.recipe.crf != 'none' else 'cam', name)
@@ -77,7 +77,7 @@ def _row(run, i):
     cells = ''.join(f'<figure>{_png(a)}<figcaption>{html.escape(t)}</figcaption></figure>' for t, a in panels)
     return score, f'<section><h3>{html.escape(name)}{"" if score is None else f" – mIoU {100*score:.1f}"}</h3>{cells}</section>'
 
-# %% ../nbs/14_report.ipynb #1f2cc550
+# %% ../nbs/14_report.ipynb #3185f3e1
 _STYLE = ('body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}'
           'table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #8884}'
           'figure{display:inline-block;margin:0 .6rem .6rem 0}figcaption{font-size:.8rem}h3{margin:.8rem 0 .2rem;font-size:1rem}')
@@ -91,7 +91,7 @@ def write_report(
     run = list(runs.values())[-1]
     step = max(1, len(run.score)//pictures)
     shown = sorted((_row(run, i) for i in range(0, len(run.score), step)[:pictures]), key=lambda s: -1 if s[0] is None else s[0], reverse=True)
-    scored = run.score.mask_folder is not None
+    scored = (run.folder/'metrics.json').exists()
     rows = ''.join(f'<tr><td>{html.escape(a)}<td>{b}<td>{100*v:.1f}<td>{c}' for a, b, v, c in results_table(runs)) if scored else ''
     table = f'<table><tr><th>run<th>stage<th>mIoU<th>depends on{rows}</table>' if scored else '<p>The data set has no masks, so there are no scores.</p>'
     whose = "the images' own tags" if run.recipe.tags == 'given' else 'the tags that the classifier predicts'

@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['CRF_SETTINGS', 'merge_scales', 'multi_scale_maps', 'normalise_maps', 'strided_size', 'save_cams', 'load_cams',
-           'threshold_seeds', 'CRFSettings', 'dense_crf', 'crf_of_labels', 'crf_seeds']
+           'working_size', 'working_image', 'threshold_seeds', 'CRFSettings', 'dense_crf', 'crf_of_labels', 'crf_seeds']
 
-# %% ../nbs/08_seeds.ipynb #e388e772
+# %% ../nbs/08_seeds.ipynb #735abb7a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from .data import resize, to_tensor
+from .data import resize, resized, to_tensor
 from .files import InputError, load_arrays, save_arrays
 
 # %% ../nbs/08_seeds.ipynb #287b0dee
@@ -48,7 +48,7 @@ def multi_scale_maps(
         out.append(maps(x.to(device, memory_format=torch.channels_last))[:, list(keys)].float())
     return merge_scales(out, size, merge)
 
-# %% ../nbs/08_seeds.ipynb #37e09616
+# %% ../nbs/08_seeds.ipynb #4ea7af0b
 def normalise_maps(
     maps:Tensor # (n, h, w), at least 0
 )->Tensor: # (n, h, w) in [0, 1)
@@ -57,7 +57,7 @@ def normalise_maps(
 
 def strided_size(
     height:int, width:int # of the image
-)->tuple[int, int]:
+)->tuple[int, int]: # (h4, w4)
     "The size at stride 4 that maps are stored at."
     return (height-1)//4+1, (width-1)//4+1
 
@@ -74,20 +74,37 @@ def save_cams(
     values = (maps.cpu().numpy().astype(np.float64)*np.iinfo(kind).max).round().astype(kind)
     return save_arrays(path, cam=values, keys=np.asarray(keys, np.uint8), size=np.asarray(size, np.int32))
 
-# %% ../nbs/08_seeds.ipynb #f31e643f
+# %% ../nbs/08_seeds.ipynb #44f6b693
 def load_cams(
     path:Path|str, # `.npz` of `save_cams`
-    size:tuple[int, int]|None=None, # (H, W) that the maps must belong to
-)->tuple[np.ndarray, np.ndarray]: # (n, H, W) float32 in [0, 1] at full size; (n,) class ids
-    "Stored maps at the image's size; `InputError` if the file is damaged or belongs to an image of another size."
+    size:tuple[int, int]|None=None, # (H, W) of the image that the maps must belong to
+    at:tuple[int, int]|None=None, # (H, W) of the result; None = that of the image
+)->tuple[np.ndarray, np.ndarray]: # (n, H, W) float32 in [0, 1]; (n,) class ids
+    "Stored maps at full size; `InputError` if the file is damaged or belongs to an image of another size."
     arrays = load_arrays(path)
     if not {'cam', 'keys', 'size'} <= arrays.keys(): raise InputError(f'{path}: not a file of CAMs; delete it to have it made again')
     H, W = arrays['size'].tolist()
     if size is not None and (H, W) != tuple(size):
         raise InputError(f'{path}: CAMs of a {W}x{H} image, but the image is {size[1]}x{size[0]}; delete it to have it made again')
     cam = torch.from_numpy(arrays['cam'].astype(np.float32)/np.iinfo(arrays['cam'].dtype).max)
+    H, W = at or (H, W)
     if not len(cam): return np.zeros((0, H, W), np.float32), arrays['keys']
     return F.interpolate(cam[None], (H, W), mode='bilinear', align_corners=False)[0].numpy(), arrays['keys']
+
+# %% ../nbs/08_seeds.ipynb #25ccf911
+def working_size(
+    height:int, width:int, # of the image
+    long_side:int, # larger images are shrunk to this
+)->tuple[int, int]: # (H, W)
+    "The size at which maps and seeds of an image are made."
+    return resized((height, width), min(1., long_side/max(height, width)))
+
+def working_image(
+    image:Image.Image, # RGB
+    long_side:int, # larger images are shrunk to this
+)->Image.Image:
+    "The image at its `working_size`."
+    return resize(image, min(1., long_side/max(image.size)))
 
 # %% ../nbs/08_seeds.ipynb #90188239
 def threshold_seeds(
@@ -99,16 +116,16 @@ def threshold_seeds(
     scores = np.concatenate([np.full((1, *cams.shape[1:]), background, cams.dtype), cams])
     return np.concatenate([[0], keys]).astype(np.uint8)[scores.argmax(0)]
 
-# %% ../nbs/08_seeds.ipynb #3ad71f6e
+# %% ../nbs/08_seeds.ipynb #ef9f58b0
 @dataclass(frozen=True)
 class CRFSettings:
     "Dense CRF with a Gaussian and a bilateral pairwise term; distances in pixels, colours in 0..255."
     gaussian_xy: float # reach of the Gaussian term
-    gaussian_weight: float
+    gaussian_weight: float # strength of the Gaussian term, at least 0
     bilateral_xy: float # reach of the bilateral term in space
     bilateral_rgb: float # and in colour
-    bilateral_weight: float
-    iterations: int = 10
+    bilateral_weight: float # strength of the bilateral term, at least 0
+    iterations: int = 10 # of mean field inference
 
 CRF_SETTINGS = dict(vwl=CRFSettings(1, 3, 64, 3, 4), deeplab=CRFSettings(1, 3, 67, 3, 4), irnet=CRFSettings(3, 3, 50, 5, 10))
 

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['poly', 'learning_rate_scale', 'make_optimizer', 'train_step', 'Trainer', 'collapse_warning']
 
-# %% ../nbs/07_training.ipynb #c6c65f56
+# %% ../nbs/07_training.ipynb #5721474f
 import json, math
 from collections.abc import Callable, Iterable
 import torch
 from safetensors.torch import load as load_tensors, save as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 from .data import ImageSet, TrainingCrops, epoch_batches
 from .files import InputError
 from .losses import base_rate_loss, total_loss
@@ -45,7 +45,7 @@ def make_optimizer(
     groups = [dict(params=ps, lr=scale*lr, first_lr=scale*lr) for ps, lr in ((backbone, r.lr_backbone), (heads, r.lr_heads)) if ps]
     return torch.optim.SGD(groups, momentum=r.momentum, weight_decay=r.weight_decay)
 
-# %% ../nbs/07_training.ipynb #1fedd904
+# %% ../nbs/07_training.ipynb #6d1770ec
 def train_step(
     net:Classifier, # in training mode
     optimizer:torch.optim.Optimizer, # see `make_optimizer`
@@ -60,15 +60,15 @@ def train_step(
     scores = net(images)
     terms = loss_terms(net, scores, labels)
     if r.words == 'memory': update_memory_bank(net, scores)
-    if step == 0 and r.words != 'none' and r.codebook_init == 'sampled': sample_initial_codebook(net, scores)
     loss = total_loss(terms, dict(word=r.word_weight, freq=r.frequency_weight, decov=r.decov_weight))
     if not math.isfinite(loss.item()): raise InputError(f'training: the loss became {loss.item()}; lower lr_backbone and lr_heads (now {r.lr_backbone:g} and {r.lr_heads:g})')
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
+    if step == 0 and r.words != 'none' and r.codebook_init == 'sampled': sample_initial_codebook(net, scores)
     return {k: v.item() for k, v in terms.items()}
 
-# %% ../nbs/07_training.ipynb #b22c3269
+# %% ../nbs/07_training.ipynb #215e9548
 class Trainer:
     "Algorithm 1 over a set of images, an epoch at a time."
     def __init__(self,
@@ -79,6 +79,7 @@ class Trainer:
         weights:str|None=None, # initial weights of the backbone; None = the recipe's
     ):
         torch.manual_seed(recipe.seed)
+        torch.backends.cudnn.deterministic = True
         if len(images) < recipe.batch_size:
             raise InputError(f'{images.root}: {len(images)} images don\'t fill a batch of {recipe.batch_size}; lower batch_size or give more images')
         self.recipe, self.images, self.device, self.workers = recipe, images, device, workers
@@ -86,13 +87,29 @@ class Trainer:
         self.optimizer = make_optimizer(self.net)
         self.epoch, self.history = 0, []                                     # epochs done; mean losses of each
         self.base_rate = base_rate_loss(torch.from_numpy(images.labels))
+        _check_trainable(self)
 
     @property
     def last_epoch(self): return self.recipe.kept_epoch or self.recipe.epochs
 
-# %% ../nbs/07_training.ipynb #022163be
+# %% ../nbs/07_training.ipynb #037c44e4
+def _check_trainable(trainer):
+    "`InputError` where training can't learn anything or can't begin."
+    r, backbone = trainer.recipe, trainer.net.backbone
+    if trainer.base_rate < 1e-3: raise InputError(f'{trainer.images.root}: every image has the same tags, so there is nothing to tell apart; add images with other tags')
+    side = -(-r.crop//backbone.strides[-1])
+    if r.remainder == 'drop' and 'hp' in (r.pooling, r.word_pooling) and side < max(r.splits, default=1):
+        raise InputError(f'recipe: a crop of {r.crop} gives {side}x{side} features, too few for splits {r.splits}; raise crop, lower splits, or use remainder cover')
+
+# %% ../nbs/07_training.ipynb #b030a2e6
+def _in_one_line(batches):
+    "Batches, where a worker process's `InputError` is again the one line that it was."
+    try: yield from batches
+    except InputError as e: raise InputError(str(e).strip().splitlines()[-1].removeprefix('vwl.files.InputError: ')) from None
+
+# %% ../nbs/07_training.ipynb #ba9c4314
 def _train_epoch(self:Trainer,
-    bar:Callable[[Iterable], Iterable]=iter, # wraps the batches, e.g. in a progress bar
+    bar:Callable[[Iterable, int], Iterable]=lambda batches, total: batches, # wraps the batches, e.g. in a progress bar
 )->dict[str, float]: # mean of each loss term
     "One epoch; adds its mean losses to `history`."
     r = self.recipe
@@ -100,7 +117,7 @@ def _train_epoch(self:Trainer,
     batches = epoch_batches(crops, r.batch_size, self.workers)
     self.net.train()
     n, sums = len(batches), {}
-    for i, (images, labels) in enumerate(wrapped := bar(batches)):
+    for i, (images, labels) in enumerate(wrapped := bar(_in_one_line(batches), n)):
         images = images.to(self.device, memory_format=torch.channels_last)
         terms = train_step(self.net, self.optimizer, images, labels.to(self.device), self.epoch*n+i, r.epochs*n)
         for k, v in terms.items(): sums[k] = sums.get(k, 0.)+v

@@ -67,34 +67,38 @@ def sample_codebook(
     pixels = features.detach().permute(0, 2, 3, 1).flatten(0, 2)             # (B h w, d)
     return pixels[torch.randint(len(pixels), (k,), generator=generator).to(pixels.device)].float()
 
-# %% ../nbs/03_words.ipynb #3a534c29
+# %% ../nbs/03_words.ipynb #0858cc73
 def reconstruct_codebook(
     features:Tensor, # (B, d, h, w), not normalised
     assignment:Tensor, # (B, h, w) int64 words of the pixels, in 0..k-1
     k:int, # words
+    eps:float=0., # added to each count; the published code adds 1e-4
 )->tuple[Tensor, Tensor]: # (k, d) means, 0 for words that don't occur; (k,) pixels of each word
     "Eq. (6): the mean feature of the pixels of each word, and how many there are."
+    if assignment.shape != (len(features), *features.shape[2:]):
+        raise ValueError(f'features {tuple(features.shape)} and assignment {tuple(assignment.shape)} must be (B, d, h, w) and (B, h, w)')
     pixels, words = features.detach().permute(0, 2, 3, 1).flatten(0, 2).float(), assignment.flatten()
     counts = torch.bincount(words, minlength=k).to(pixels.dtype)
     sums = torch.zeros(k, pixels.shape[1], device=pixels.device).index_add_(0, words, pixels)
-    return sums / counts.clamp(min=1)[:, None], counts
+    return sums / (counts+eps if eps else counts.clamp(min=1))[:, None], counts
 
-# %% ../nbs/03_words.ipynb #cb3c6fd2
+# %% ../nbs/03_words.ipynb #1697371e
 def update_codebook(
     codebook:Tensor, # (k, d)
     features:Tensor, # (B, d, h, w), not normalised
     assignment:Tensor, # (B, h, w) int64
     rho:float, # momentum in [0, 1]: the share of the new
     empty:str='keep', # words without pixels: 'keep', or 'shrink' as in the published code
+    eps:float=0., # see `reconstruct_codebook`
 )->Tensor: # (k, d), a new codebook; the old one is untouched
     "Eq. (7): move each word a step of rho towards the mean feature of its pixels."
     if not 0 <= rho <= 1: raise ValueError(f'rho must lie in [0, 1], got {rho}')
     if empty not in ('keep', 'shrink'): raise ValueError(f"empty must be 'keep' or 'shrink', not {empty!r}")
-    means, counts = reconstruct_codebook(features, assignment, len(codebook))
+    means, counts = reconstruct_codebook(features, assignment, len(codebook), eps)
     updated = torch.lerp(codebook.detach(), means.to(codebook.dtype), rho)
     return updated if empty == 'shrink' else torch.where(counts[:, None] > 0, updated, codebook.detach())
 
-# %% ../nbs/03_words.ipynb #020b310f
+# %% ../nbs/03_words.ipynb #5fca8c8c
 def decov_loss(
     codebook:Tensor, # (k, d), d at least 2
     form:str='paper', # 'paper': squared norms of the covariance; 'code': plain norms, no division
@@ -105,4 +109,4 @@ def decov_loss(
     diagonal = covariance.diagonal()
     if form == 'code': return .5*(covariance.norm()-diagonal.norm())
     if form != 'paper': raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
-    return .5*(covariance.square().sum()-diagonal.square().sum()) / (codebook.shape[1]-1)**2
+    return .5*(covariance-diagonal.diag()).square().sum() / (codebook.shape[1]-1)**2
