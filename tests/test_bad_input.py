@@ -44,7 +44,7 @@ def test_jpegs_handled(data, tmp_path):
 
 @pytest.mark.parametrize('edit, message', [
     (lambda t: t.replace('image,tags', 'file,label'), 'the first line must be image,tags'),
-    (lambda t: t+t.splitlines()[1]+'\n', 'stands there twice'),
+    (lambda t: t+t.splitlines()[1]+'\n', 'is listed twice'),
     (lambda t: t+'../secret.png,\n', 'leads out of the folder'),
     (lambda t: t+'/etc/x.png,\n', 'leads out of the folder'),
     (lambda t: t+'more.png,unicorn\n', "'unicorn', which no class has"),
@@ -86,7 +86,8 @@ def test_run_of_another_recipe(finished, run, fails):
 
 def test_changed_data(data, tmp_path, fails):
     main([str(a) for a in ['train', *begin(data, tmp_path)[1:]]])
-    (data/'tags.csv').write_text((data/'tags.csv').read_text()+'scene_99999.png,\n')
+    rows = (data/'tags.csv').read_text().splitlines()
+    (data/'tags.csv').write_text('\n'.join([*rows[:-1], rows[-1].split(',')[0]+',']))
     assert 'data set has changed' in fails(*begin(data, tmp_path))
 
 @pytest.mark.parametrize('file', ['cams/scene_00004.npz', 'seeds/crf/scene_00004.png', 'recipe.json', 'classifier/weights.safetensors'])
@@ -131,3 +132,46 @@ def test_without_crf_library(data, tmp_path):
     shutil.rmtree(tmp_path/'new')
     assert go('--crf', 'none').returncode == 0
     assert 'cam' in json.loads((tmp_path/'new'/'metrics.json').read_text())
+
+def test_bad_image_in_a_worker(data, tmp_path, fails):
+    "A loader process's error is one line too."
+    image = first_image(data); image.write_text('no image')
+    assert image.name in fails(*begin(data, tmp_path), '--workers', '2')
+
+def test_advice_can_be_followed(data, tmp_path, fails):
+    "A command that failed before anything was made leaves nothing that stands in the way of the corrected one."
+    fails(*begin(data, tmp_path), '--batch-size', '64')
+    main([str(a) for a in begin(data, tmp_path)])
+
+def test_moved_data(data, tmp_path, fails):
+    main([str(a) for a in begin(data, tmp_path)])
+    made = {p for p in (tmp_path/'new').rglob('*')}
+    moved = data.rename(tmp_path/'moved')
+    assert 'no longer there' in fails('seeds', tmp_path/'new', '--threshold', '.3')
+    assert made == {p for p in (tmp_path/'new').rglob('*')}                    # nothing was lost
+    main([str(a) for a in ['run', moved, *begin(data, tmp_path)[2:]]])
+    main(['seeds', str(tmp_path/'new'), '--threshold', '.3', '--workers', '0'])
+
+def test_some_masks(data, tmp_path, capsys):
+    for mask in sorted((data/'masks').iterdir())[10:]: mask.unlink()
+    main([str(a) for a in begin(data, tmp_path)])
+    assert 'mIoU on 10 of 24 images' in capsys.readouterr().out
+
+@pytest.mark.parametrize('field, value', [('gamma', '2'), ('gamma', None), ('scales', 1), ('long_side', [40]), ('seed', 'a'), ('flip', 'yes'), ('epochs', 2.5), ('new', 1)])
+def test_recipe_edited_by_hand(run, fails, field, value):
+    stored = json.loads((run/'recipe.json').read_text()); stored['recipe'][field] = value
+    (run/'recipe.json').write_text(json.dumps(stored))
+    assert 'recipe.json' in (line := fails('evaluate', run, '--workers', '0')) and field in line
+
+@pytest.mark.parametrize('content', ['[]', '{}', '{"recipe": null}', '{"recipe": {}, "data": {}}'])
+def test_recipe_of_nothing(run, fails, content):
+    (run/'recipe.json').write_text(content)
+    assert 'recipe.json: not the recipe of a run' in fails('evaluate', run, '--workers', '0')
+
+def test_large_photograph(data, tmp_path):
+    "Maps are made at a working size; masks have the photograph's."
+    path = first_image(data)
+    for p in path, data/'masks'/path.name: Image.open(p).resize((960, 960), Image.Resampling.NEAREST).save(p)
+    main([str(a) for a in [*begin(data, tmp_path), '--cam-long-side', '120']])
+    assert Image.open(tmp_path/'new'/'seeds'/'crf'/path.name).size == (960, 960)
+    assert np.load(tmp_path/'new'/'cams'/f'{path.stem}.npz')['size'].tolist() == [120, 120]

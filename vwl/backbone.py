@@ -99,18 +99,18 @@ def small_stages(
     "The stem and the four residual blocks."
     return [net.stem, *net.blocks]
 
-# %% ../nbs/01_backbone.ipynb #7f8ff76b
+# %% ../nbs/01_backbone.ipynb #23f5a490
 def read_weights(
     path:Path|str # .safetensors, or a PyTorch file of tensors
 )->dict[str, Tensor]:
     "Named float32 tensors; `InputError` if the file can't be read. Never unpickles code."
     path = Path(path)
     if not path.is_file(): raise InputError(f'{path}: no such weights file')
-    try: state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
+    try: state = load_file(path) if path.suffix.lower() == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: raise InputError(f'{path}: not a readable weights file ({(str(e) or type(e).__name__).splitlines()[0][:120]}); give one of named tensors, .safetensors or .pth') from None
     if isinstance(state, dict): state = state.get('state_dict', state)
     if not isinstance(state, dict): raise InputError(f'{path}: holds no named weights; give a state_dict')
-    return {k.removeprefix('module.'): v.float() if v.is_floating_point() else v for k, v in state.items() if isinstance(v, Tensor)}
+    return {k.removeprefix('module.'): v.float() if v.is_floating_point() else v for k, v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
 
 # %% ../nbs/01_backbone.ipynb #3d5a8b0c
 def load_weights(
@@ -137,7 +137,7 @@ BACKBONES = dict( # name -> (network, its ImageNet weights, its stages, strides,
     mobilenet_v2 = (torchvision.models.mobilenet_v2, 'IMAGENET1K_V1', mobilenet_stages, (4, 4, 8, 16, 16), 1280),
     small        = (SmallNet, None, small_stages, (2, 2, 4, 8, 8), 128))
 
-# %% ../nbs/01_backbone.ipynb #7b164331
+# %% ../nbs/01_backbone.ipynb #a15fb861
 def build_backbone(
     name:str, # a key of `BACKBONES`
     weights:str='imagenet', # 'imagenet' downloads torchvision's, 'none' starts from random numbers, else a file
@@ -147,7 +147,7 @@ def build_backbone(
     "A backbone by name; `InputError` if there is none of that name or its weights can't be had."
     if name not in BACKBONES: raise InputError(f'no backbone is called {name!r}; there are {", ".join(BACKBONES)}')
     make, published, stages, strides, channels = BACKBONES[name]
-    if weights == 'imagenet' and published is None: raise InputError(f"the backbone {name!r} has no ImageNet weights; use weights='none'")
+    if weights == 'imagenet' and published is None: raise InputError(f'the backbone {name!r} has no ImageNet weights; use --weights none')
     try: net = make(weights=published) if weights == 'imagenet' else make()
     except OSError as e: raise InputError(f'the ImageNet weights of {name} could not be downloaded ({e}); give a file with --weights') from None
     if weights not in ('imagenet', 'none'): load_weights(net, weights)

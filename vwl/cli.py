@@ -6,8 +6,8 @@
 __all__ = ['Preset', 'COMMANDS', 'Machine', 'RunArgs', 'TrainArgs', 'CamsArgs', 'SeedsArgs', 'EvaluateArgs', 'DemoArgs',
            'run_all', 'train', 'cams', 'seeds', 'evaluate', 'demo', 'parse', 'main']
 
-# %% ../nbs/15_cli.ipynb #adfe965d
-import sys
+# %% ../nbs/15_cli.ipynb #26973f46
+import errno, os, sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal, Union
@@ -153,14 +153,19 @@ def parse(
     return tyro.cli(OmitSubcommandPrefixes[Union[tuple(types)]], prog='vwl', args=argv,
                     description='From image tags to pixel masks: weakly supervised semantic segmentation with visual words and hybrid pooling.')
 
-# %% ../nbs/15_cli.ipynb #76f34598
+# %% ../nbs/15_cli.ipynb #89afdb8b
 def main(
     argv:list[str]|None=None # arguments; None = those of the process
 ):
     "The `vwl` command: one line and exit code 1 for a mistake in the input."
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
+        if args.machine.workers < 0: raise InputError('--workers must be at least 0')
+        args.machine.workers = min(args.machine.workers, os.cpu_count() or 1)
         next(f for kind, f in COMMANDS.values() if type(args) is kind)(args)
     except InputError as e: sys.exit(f'vwl: {e}')
-    except OSError as e: sys.exit(f'vwl: {e.filename or "disk"}: {e.strerror or e}; finished work is kept, the same command goes on from there')
-    except KeyboardInterrupt: sys.exit('\nvwl: stopped; the same command goes on from the last finished epoch or image')
+    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # `vwl ... | head`
+    except OSError as e:
+        full = e.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT)
+        sys.exit(f'vwl: {e.filename or "disk"}: {e.strerror or e}; ' + ('finished work is kept, the same command goes on from there' if full else 'check this path'))
+    except KeyboardInterrupt: sys.exit('vwl: stopped; the same command goes on from the last finished epoch or image')

@@ -6,36 +6,35 @@
 __all__ = ['VOC_CLASSES', 'IMAGE_SUFFIXES', 'MEAN', 'STD', 'read_tags', 'read_image', 'ImageSet', 'class_names', 'read_list',
            'stem', 'read_folder', 'resized', 'resize', 'to_tensor', 'training_crop', 'TrainingCrops', 'epoch_batches']
 
-# %% ../nbs/00_data.ipynb #69a3254e
-import csv, difflib, random
+# %% ../nbs/00_data.ipynb #c0e5090b
+import csv, difflib, io, random, re, warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 import numpy as np, torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from .files import InputError, load_label
+from .files import InputError, load_label, read_text
 
-# %% ../nbs/00_data.ipynb #6ece9792
+# %% ../nbs/00_data.ipynb #2af1c1a0
 def read_tags(
     path:Path|str # a CSV file with the columns image, tags
 )->dict[str, tuple[str, ...]]: # file name -> its tags, in the order of the file
     "The tags of every image in `path`; `InputError` with the line of what is wrong."
-    try: text = Path(path).read_bytes().decode('utf-8-sig')
-    except FileNotFoundError: raise InputError(f'{path}: no such file; write one with the columns image,tags') from None
-    except UnicodeDecodeError as e: raise InputError(f'{path}: not UTF-8 text ({e.reason} at byte {e.start}); save it as "CSV UTF-8"') from None
+    if not Path(path).is_file(): raise InputError(f'{path}: no such file; write one with the columns image,tags')
+    text = read_text(path)
     first = text.split('\n', 1)[0]
-    rows = csv.DictReader(text.splitlines(), delimiter=max(',;\t', key=first.count))
-    if not {'image', 'tags'} <= {(f or '').strip() for f in rows.fieldnames or ()}:
-        raise InputError(f'{path}: the first line must be image,tags and is {first.strip()!r}')
-    rows.fieldnames = [f.strip() for f in rows.fieldnames]
-    tags = {}
+    rows, tags = csv.DictReader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=first.count), strict=True), {}
     try:
+        names = [(f or '').strip().lower() for f in rows.fieldnames or ()]
+        if sorted(n for n in names if n in ('image', 'tags')) != ['image', 'tags']:
+            raise InputError(f'{path}: the first line must be image,tags and is {first.strip()!r}')
+        rows.fieldnames = names
         for row in rows: _add_row(tags, row, f'{path} line {rows.line_num}')
     except csv.Error as e: raise InputError(f'{path} line {rows.line_num}: not readable as CSV ({e}); look for a quote that isn\'t closed') from None
     return tags
 
-# %% ../nbs/00_data.ipynb #e266fd9b
+# %% ../nbs/00_data.ipynb #94cc9525
 def _add_row(tags, row, where):
     "Add one row of the table to `tags`, checked."
     image, value = (row['image'] or '').strip(), (row['tags'] or '').strip()
@@ -44,25 +43,29 @@ def _add_row(tags, row, where):
     if row.get(None): raise InputError(f'{where}: more columns than the first line has; put blanks between the tags of one image')
     if Path(image).is_absolute() or '..' in Path(image).parts or '\\' in image:
         raise InputError(f'{where}: {image!r} leads out of the folder; give names inside it')
+    image = PurePosixPath(image).as_posix()                                   # ./a.jpg is a.jpg
     if image in tags: raise InputError(f'{where}: {image!r} is listed twice; keep one row an image')
-    tags[image] = tuple(dict.fromkeys(t.strip() for t in (value.split(';') if ';' in value else value.split()) if t.strip()))
+    tags[image] = tuple(dict.fromkeys(t.strip() for t in (value.split(';') if ';' in value else re.split(r'[,\s]+', value)) if t.strip()))
 
-# %% ../nbs/00_data.ipynb #ec856665
+# %% ../nbs/00_data.ipynb #16fdd6f8
 def read_image(
     path:Path|str # an image file of any format Pillow reads
 )->Image.Image: # mode RGB, upright
     "The image as RGB, turned as its EXIF says, transparency laid on white; `InputError` if it can't be read."
     try:
-        with Image.open(path) as image: return _as_rgb(ImageOps.exif_transpose(image))
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter('ignore')                                   # odd EXIF, large images: what matters is an error
+            return _as_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError: raise InputError(f'{path}: no such image; put it there or remove its row from the table of tags') from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e:
         raise InputError(f'{path}: not a readable image ({e}); replace it or remove its row from the table of tags') from None
 
-# %% ../nbs/00_data.ipynb #b2b0549b
+# %% ../nbs/00_data.ipynb #2365a50e
 def _as_rgb(image):
     "Any Pillow image as RGB."
     if image.mode.startswith('I;16') or image.mode == 'I':                   # 16 bits: convert('RGB') would clip them
         return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535)//257).astype(np.uint8)).convert('RGB')
+    if image.mode == 'F': raise ValueError('floating point pixels, whose range nobody knows; save it with 8 or 16 bits')
     if image.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in image.info:
         image = image.convert('RGBA')
         return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
@@ -109,7 +112,7 @@ def _mask(self:ImageSet, i:int)->np.ndarray: # (H, W) uint8: 0 background, 1..C,
     return mask
 ImageSet.mask = _mask
 
-# %% ../nbs/00_data.ipynb #a682d8ee
+# %% ../nbs/00_data.ipynb #53e35bb6
 def _first_folder(root, names): return next((root/n for n in names if (root/n).is_dir()), None)
 
 def class_names(
@@ -118,7 +121,8 @@ def class_names(
 )->tuple[str, ...]:
     "All class names of a folder, in the order of their mask ids."
     if (root/'classes.txt').is_file():
-        names = tuple(l.strip() for l in (root/'classes.txt').read_text(encoding='utf-8-sig').splitlines() if l.strip())
+        names = tuple(l.strip() for l in read_text(root/'classes.txt').splitlines() if l.strip())
+        if not names: raise InputError(f'{root/"classes.txt"}: empty; write one class name a line, or delete it')
         if len(set(names)) < len(names): raise InputError(f'{root/"classes.txt"}: a class is listed twice; keep one line a class')
         return names
     if (root/'JPEGImages').is_dir(): return VOC_CLASSES
@@ -134,14 +138,13 @@ def _check_tags(tags, known, path):
                 raise InputError(f'{path}: {image!r} has the tag {t!r}, which no class has'
                                  + (f'; {near[0]!r}?' if near else f'; the classes are {" ".join(known)}'))
 
-# %% ../nbs/00_data.ipynb #fd51d8ab
+# %% ../nbs/00_data.ipynb #fd2b31f8
 def read_list(
     path:Path|str # text file, one image name a line, with or without suffix
 )->list[str]: # names without suffix
     "The names in a list file; `InputError` if it is missing or empty, or has a name twice."
-    try: lines = Path(path).read_text(encoding='utf-8-sig').split('\n')
-    except (FileNotFoundError, IsADirectoryError): raise InputError(f'{path}: no such list of images') from None
-    names = [stem(l.strip()) for l in lines if l.strip()]
+    if not Path(path).is_file(): raise InputError(f'{path}: no such list of images')
+    names = [stem(l.strip()) for l in read_text(path).split('\n') if l.strip()]
     if not names: raise InputError(f'{path}: an empty list; write one image name a line')
     if len(set(names)) < len(names):
         raise InputError(f'{path}: {next(n for n in names if names.count(n) > 1)!r} is listed twice; keep one line an image')
@@ -155,7 +158,7 @@ def stem(
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 
-# %% ../nbs/00_data.ipynb #3fc96f65
+# %% ../nbs/00_data.ipynb #93d7d831
 def read_folder(
     root:Path|str, # folder with images and tags.csv
     classes:Sequence[str]=(), # chosen classes; the others become background; none = all
@@ -168,19 +171,30 @@ def read_folder(
     if not tags: raise InputError(f'{root/"tags.csv"}: has no rows; write one an image')
     known = class_names(root, tags)
     _check_tags(tags, known, root/'tags.csv')
-    if wrong := [c for c in classes if c not in known]: raise InputError(f'{root}: no class is called {wrong[0]!r}; the classes are {" ".join(known)}')
-    chosen = tuple(classes) or known
-    if not chosen: raise InputError(f'{root/"tags.csv"}: no image has a tag; write the classes of each image into the column tags')
-    if len(set(chosen)) < len(chosen): raise InputError(f'classes: {" ".join(chosen)} names one of them twice')
+    chosen = _chosen(root, known, tuple(classes))
     image_folder = _first_folder(root, ('JPEGImages', 'images')) or root
     prefix = '' if image_folder == root else image_folder.name+'/'
     by_name = {stem(f): f for f in tags}
     if len(by_name) < len(tags): raise InputError(f'{root/"tags.csv"}: two images differ in nothing but their suffix; rename one')
     order = _listed(root, names, by_name) if names else list(by_name)
+    files = [f if prefix and f.startswith(prefix) else prefix+f for f in (by_name[n] for n in order)]
+    if missing := [f for f in files if not (root/f).is_file()]:
+        raise InputError(f'{root/missing[0]}: no such image ({len(missing)} in all); put it there or remove its row from the table of tags')
     labels = np.array([[c in tags[by_name[n]] for c in chosen] for n in order], dtype=np.float32)
-    return ImageSet(root, tuple(order), tuple(prefix+by_name[n] for n in order), labels, chosen,
+    return ImageSet(root, tuple(order), tuple(files), labels, chosen,
                     _first_folder(root, ('SegmentationClassAug', 'SegmentationClass', 'masks')),
                     (0, *(chosen.index(c)+1 if c in chosen else 0 for c in known)))
+
+# %% ../nbs/00_data.ipynb #c6e5b52a
+def _chosen(root, known, classes):
+    "The chosen classes, checked; all if none is chosen."
+    if not known: raise InputError(f'{root/"tags.csv"}: no image has a tag; write the classes of each image into the column tags')
+    if any(c.lower() == 'background' for c in known): raise InputError(f'{root}: background is no class, it has id 0 by itself; take it out of classes.txt and tags.csv')
+    if len(known) > 253: raise InputError(f'{root}: {len(known)} classes, but masks have room for 253; leave some out of classes.txt and tags.csv')
+    if wrong := [c for c in classes if c not in known]:
+        raise InputError(f'{root}: no class is called {wrong[0]!r}; give names with blanks between them, out of {" ".join(known)}')
+    if len(set(classes)) < len(classes): raise InputError(f'classes: {" ".join(classes)} names one of them twice')
+    return classes or known
 
 # %% ../nbs/00_data.ipynb #3dc86f5e
 def _listed(root, names, by_name):

@@ -6,10 +6,11 @@
 __all__ = ['STAGE_FIELDS', 'THRESHOLDS', 'Run', 'make_run', 'open_run', 'bar', 'pick_device', 'train_classifier',
            'load_classifier', 'image_keys', 'make_cams', 'over_images', 'make_seeds', 'evaluate', 'run_pipeline']
 
-# %% ../nbs/13_pipeline.ipynb #e90f9fa0
-import platform, shutil, sys, time
+# %% ../nbs/13_pipeline.ipynb #33ee904c
+import multiprocessing, os, platform, shutil, signal, sys, threading, time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
@@ -44,7 +45,7 @@ class Run:
     def cam(self, name:str)->Path: return self.folder/'cams'/f'{name}.npz'
     def seed(self, kind:str, name:str)->Path: return self.folder/'seeds'/kind/f'{name}.png'
 
-# %% ../nbs/13_pipeline.ipynb #53395b6e
+# %% ../nbs/13_pipeline.ipynb #ccb73988
 def _describe(recipe, data, train, score):
     "What `recipe.json` holds."
     return dict(recipe=asdict(recipe), data=dict(folder=str(Path(data).resolve()), classes=list(train.classes), images=len(train), scored=len(score),
@@ -54,13 +55,28 @@ def _describe(recipe, data, train, score):
 def _check_same(path, old, new):
     "`InputError` if a folder's run is another one."
     changed = [f'{k} {old["recipe"].get(k)!r} -> {v!r}' for k, v in _as_stored(new['recipe']).items() if old['recipe'].get(k) != v]
+    late = {k for fs in STAGE_FIELDS.values() for k in fs}
+    if changed and all(c.split()[0] in late for c in changed):
+        raise InputError(f'{path}: its maps or seeds were made with other settings ({"; ".join(changed)}); change them with vwl cams {path} or vwl seeds {path}')
     if changed: raise InputError(f'{path}: is a run of another recipe ({"; ".join(changed)}); give another --out, or remove the folder to start again')
     if old['data']['fingerprint'] != new['data']['fingerprint']:
         raise InputError(f'{path}: its data set has changed since ({old["data"]["folder"]}: images, tags or lists); give another --out, or remove the folder to start again')
 
 def _as_stored(values): return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
-# %% ../nbs/13_pipeline.ipynb #9b99f2ad
+# %% ../nbs/13_pipeline.ipynb #3627795c
+def _stored(folder):
+    "What `recipe.json` of a run holds, with its recipe; `InputError` if it isn't what was written."
+    path = Path(folder)/'recipe.json'
+    stored = read_json(path)
+    try:
+        recipe_from_dict(stored['recipe'])
+        stored['data']['folder'], stored['data']['fingerprint'], stored['recipe'].items()
+    except InputError as e: raise InputError(f'{path}: {e}; restore the file, or start another run') from None
+    except (KeyError, TypeError, AttributeError): raise InputError(f'{path}: not the recipe of a run; restore the file, or start another run') from None
+    return stored
+
+# %% ../nbs/13_pipeline.ipynb #1ae7addb
 def make_run(
     data:Path|str, # folder of images with tags.csv
     out:Path|str, # run folder, made if it isn't there
@@ -72,12 +88,17 @@ def make_run(
     train = read_folder(data, recipe.classes, recipe.train_list)
     score = read_folder(data, recipe.classes, recipe.score_list) if recipe.score_list else train
     described, path = _describe(recipe, data, train, score), out/'recipe.json'
-    if path.exists(): _check_same(out, read_json(path), described)
-    elif out.exists() and any(out.iterdir()): raise InputError(f'{out}: holds files but no recipe.json, so it is no run; give another --out')
-    else: write_json(path, described)
+    folders = [Path(data), *(Path(data)/n for n in ('images', 'JPEGImages', 'masks', 'SegmentationClass', 'SegmentationClassAug'))]
+    if not str(out).strip('. ') or out.resolve() in [p.resolve() for p in folders]: raise InputError(f'{out}: can\'t be the run folder, it is the data set\'s or this one; give another --out')
+    if path.exists() and any((out/d).exists() for d in ('classifier', *STAGE_FIELDS)):
+        old = _stored(out)
+        _check_same(out, old, described)
+        described = old | dict(data=described['data'])                        # the data set may have moved
+    elif out.exists() and any(p.name != 'recipe.json' for p in out.iterdir()): raise InputError(f'{out}: holds files but no run (no recipe.json); give another --out')
+    write_json(path, described)
     return Run(out, recipe, train, score)
 
-# %% ../nbs/13_pipeline.ipynb #5e762ba2
+# %% ../nbs/13_pipeline.ipynb #3a7c1d33
 def open_run(
     folder:Path|str, # run folder
     **changes, # fields of the recipe that only later stages read
@@ -85,27 +106,32 @@ def open_run(
     "A run begun before; changed fields are stored, and the stages that depend on them are made again."
     folder = Path(folder)
     if not (folder/'recipe.json').is_file(): raise InputError(f'{folder}: no run there (no recipe.json); start one with: vwl run FOLDER --out {folder}')
-    stored = read_json(folder/'recipe.json')
-    recipe = recipe_from_dict(stored['recipe'])
-    if changes: recipe = _change(folder, stored, recipe, changes)
-    return make_run(stored['data']['folder'], folder, recipe)
+    stored = _stored(folder)
+    data, recipe = stored['data']['folder'], recipe_from_dict(stored['recipe'])
+    if not Path(data).is_dir(): raise InputError(f'{data}: the data set of {folder} is no longer there; name its new place once: vwl run NEWPLACE --out {folder} with the same settings')
+    run = make_run(data, folder, recipe)                                      # all is checked before anything goes
+    return replace(run, recipe=_change(run, stored, changes)) if changes else run
 
-# %% ../nbs/13_pipeline.ipynb #9c704831
+# %% ../nbs/13_pipeline.ipynb #468d1650
 STAGE_FIELDS = dict( # folder of a stage -> the recipe's fields that no earlier stage reads
     cams  = ('cam_long_side', 'scales', 'flip', 'flip_merge', 'tags', 'tag_threshold', 'cam_bits'),
     seeds = ('threshold', 'crf', 'crf_background'))
 
-def _change(folder, stored, recipe, changes):
-    "Store changed fields, removing what was made with the old ones."
+def _train_first(run): return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
+
+def _change(run, stored, changes):
+    "Store changed fields, removing what was made with the old ones; returns the new recipe."
+    folder, recipe = run.folder, run.recipe
     changed = {k: v for k, v in changes.items() if getattr(recipe, k) != v}
     stages = list(STAGE_FIELDS)
     if wrong := [k for k in changed if not any(k in fs for fs in STAGE_FIELDS.values())]:
         raise InputError(f'{folder}: {wrong[0]} can\'t change after training; start another run')
     first = min((i for i, s in enumerate(stages) if set(changed) & set(STAGE_FIELDS[s])), default=len(stages))
     if not changed: return recipe
-    (folder/'metrics.json').unlink(missing_ok=True)
-    for stage in stages[first:]: shutil.rmtree(folder/stage, ignore_errors=True)
     recipe = replace(recipe, **changed)
+    if stages[first] == 'cams' and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {_train_first(run)}')
+    for name in 'metrics.json', 'report.html': (folder/name).unlink(missing_ok=True)
+    for stage in stages[first:]: shutil.rmtree(folder/stage, ignore_errors=True)
     write_json(folder/'recipe.json', stored | dict(recipe=asdict(recipe)))
     return recipe
 
@@ -118,14 +144,15 @@ def bar(
     if not sys.stdout.isatty() and 'ipykernel' not in sys.modules: ProgressBar.update_every = 10.
     return progress_bar(items, total=total, leave=False)
 
-# %% ../nbs/13_pipeline.ipynb #cbad3b16
+# %% ../nbs/13_pipeline.ipynb #da5c03ea
 def pick_device(
     name:str='auto' # 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'
 )->str:
     "The named device; 'auto' is the GPU if there is one."
     if name == 'auto': return 'cuda' if torch.cuda.is_available() else 'cpu'
-    try: torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as e: raise InputError(f'device {name!r} can\'t be used ({str(e).splitlines()[0]}); use --device cpu') from None
+    try: torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
+        raise InputError(f'device {name!r} can\'t be used ({(str(e) or type(e).__name__).splitlines()[0][:100]}); use --device cpu') from None
     return name
 
 # %% ../nbs/13_pipeline.ipynb #7b66e76f
@@ -149,11 +176,11 @@ def train_classifier(
     checkpoint.unlink()
     return run.weights
 
-# %% ../nbs/13_pipeline.ipynb #09a1883f
+# %% ../nbs/13_pipeline.ipynb #1c733874
 def _resume(trainer, checkpoint):
     "Load a checkpoint; `InputError` if it is damaged."
     try: trainer.load_state(checkpoint.read_bytes())
-    except Exception as e: raise InputError(f'{checkpoint}: not a readable checkpoint ({str(e).splitlines()[0][:100]}); delete it to train again from the start') from None
+    except Exception as e: raise InputError(f'{checkpoint}: not a readable checkpoint ({(str(e) or type(e).__name__).splitlines()[0][:100]}); delete it to train again from the start') from None
 
 def _training_line(trainer):
     r, rates = trainer.recipe, ' and '.join(f'{g["first_lr"]:g}' for g in trainer.optimizer.param_groups)
@@ -167,13 +194,13 @@ def _epoch(trainer, say):
     say(f'  epoch {trainer.epoch}/{trainer.recipe.epochs}  ' + '  '.join(f'{k} {v:.4f}' for k, v in means.items()) + f'  {time.time()-started:.0f} s')
     if warning := collapse_warning(trainer): say('  warning: '+warning)
 
-# %% ../nbs/13_pipeline.ipynb #4ef727ba
+# %% ../nbs/13_pipeline.ipynb #73d0ca1b
 def load_classifier(
     run:Run, # trained before
     device:str='cpu', # torch device
 )->Classifier: # in evaluation mode
     "The run's network with its weights."
-    if not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; train first: vwl train {run.folder}')
+    if not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {_train_first(run)}')
     net = Classifier(run.recipe, len(run.train.classes), weights='none')
     load_weights(net, run.weights, spare=())
     return net.to(device, memory_format=torch.channels_last).eval()
@@ -210,7 +237,7 @@ def make_cams(
         maps = multi_scale_maps(net.maps, image, keys, strided_size(*size), r.scales, r.flip, r.flip_merge, device)
         save_cams(run.cam(run.score.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits)
 
-# %% ../nbs/13_pipeline.ipynb #20e89775
+# %% ../nbs/13_pipeline.ipynb #8e7f836e
 def _save_seed(path, seed, size):
     "A mask at the photograph's (width, height)."
     image = Image.fromarray(seed)
@@ -219,6 +246,7 @@ def _save_seed(path, seed, size):
 def _seed(run):
     "The threshold seed of a run's one image; runs in a worker process."
     name, r, size = run.score.names[0], run.recipe, run.score.image(0).size
+    if not run.cam(name).exists(): raise InputError(f'{run.cam(name)}: no maps yet; make them: vwl cams {run.folder}')
     cams, keys = load_cams(run.cam(name), working_size(*size[::-1], r.cam_long_side))
     _save_seed(run.seed('cam', name), threshold_seeds(cams, keys, r.threshold), size)
 
@@ -229,7 +257,14 @@ def _crf_seed(run):
     cams, keys = load_cams(run.cam(name), pixels.shape[:2])
     _save_seed(run.seed('crf', name), crf_seeds(pixels, cams, keys, r.crf_background, CRF_SETTINGS[r.crf]), image.size)
 
-# %% ../nbs/13_pipeline.ipynb #981ddef0
+# %% ../nbs/13_pipeline.ipynb #e3c44343
+def _begin_worker():
+    "One thread, deaf to Ctrl-C, which the command answers, and gone when the command is."
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
+
+# %% ../nbs/13_pipeline.ipynb #7a0335b2
 def over_images(
     function:Callable[[Run], object], # called with a run of one image; picklable
     run:Run, # whose scored images are gone through
@@ -241,8 +276,10 @@ def over_images(
     items = (run.only(i) for i in indices)
     if not workers: yield from bar(map(function, items), len(indices))
     else:
-        with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from bar(pool.map(function, items), len(indices))
+        try:
+            with ProcessPoolExecutor(min(workers, len(indices)), initializer=_begin_worker) as pool:
+                yield from bar(pool.map(function, items), len(indices))
+        except BrokenProcessPool: raise InputError(f'{run.folder}: a worker process was ended from outside (out of memory?); finished images are kept, go on with fewer --workers') from None
 
 # %% ../nbs/13_pipeline.ipynb #3df02b36
 def make_seeds(
@@ -255,7 +292,7 @@ def make_seeds(
         todo = [i for i, name in enumerate(run.score.names) if not run.seed(kind, name).exists()]
         for _ in over_images(make, run, todo, workers): pass
 
-# %% ../nbs/13_pipeline.ipynb #014d025f
+# %% ../nbs/13_pipeline.ipynb #729a0035
 THRESHOLDS = np.round(np.arange(.01, 1, .01), 2)
 
 def _score(run):
@@ -264,7 +301,13 @@ def _score(run):
     truth = run.score.mask(0)
     cams, keys = load_cams(run.cam(name), working_size(*truth.shape, run.recipe.cam_long_side), truth.shape)
     kinds = ('cam',) if run.recipe.crf == 'none' else ('cam', 'crf')
-    return threshold_histogram(cams, keys, truth, n, THRESHOLDS), *(confusion_matrix(load_label(run.seed(k, name)), truth, n) for k in kinds)
+    return threshold_histogram(cams, keys, truth, n, THRESHOLDS), *(confusion_matrix(_load_seed(run, k, truth.shape), truth, n) for k in kinds)
+
+def _load_seed(run, kind, shape):
+    "The seed of a run's one image; `InputError` if it isn't one of this run's."
+    path = run.seed(kind, run.score.names[0])
+    if path.exists() and (seed := load_label(path)).shape == shape and seed.max() <= len(run.score.classes): return seed
+    raise InputError(f'{path}: not a mask of this run; delete it if it is there, then: vwl seeds {run.folder}')
 
 # %% ../nbs/13_pipeline.ipynb #2437f1f0
 def _metrics(run, images, sweep, cam, crf=None):
@@ -277,7 +320,7 @@ def _metrics(run, images, sweep, cam, crf=None):
     if crf is not None: out['crf'] = dict(setting=r.crf, background=r.crf_background, **describe(crf))
     return out | dict(sweep=dict(threshold=THRESHOLDS.tolist(), miou=miou))
 
-# %% ../nbs/13_pipeline.ipynb #92918e3b
+# %% ../nbs/13_pipeline.ipynb #cf9715e4
 def evaluate(
     run:Run, # with CAMs and seeds
     workers:int=0, # processes that score
@@ -285,10 +328,9 @@ def evaluate(
     "Scores of maps and seeds into `metrics.json`."
     masked = [i for i in range(len(run.score)) if (p := run.score.mask_path(i)) and p.exists()]
     if not masked: return None
-    if missing := [n for n in run.score.names if not run.seed('cam', n).exists()]:
-        raise InputError(f'{run.seed("cam", missing[0])}: {len(missing)} images have no seeds yet; make them: vwl seeds {run.folder}')
     totals = 0
     for counts in over_images(_score, run, masked, workers): totals = [a+b for a, b in zip(totals, counts)] if totals else list(counts)
+    if not totals[1].sum(): raise InputError(f'{run.score.mask_folder}: every pixel is 255 (void), so there is nothing to score; check the masks')
     metrics = _metrics(run, len(masked), sweep_thresholds(totals[0]), *totals[1:])
     write_json(run.folder/'metrics.json', metrics)
     return metrics

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Pooling', 'Words', 'Backbone', 'PRESETS', 'Recipe', 'preset', 'recipe_from_dict']
 
-# %% ../nbs/00_recipe.ipynb #54a6d7eb
-import difflib
+# %% ../nbs/00_recipe.ipynb #544ac214
+import difflib, math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args, get_origin
 from .files import InputError
@@ -79,37 +79,48 @@ class Recipe:
 
     def __post_init__(self): _check(self)
 
-# %% ../nbs/00_recipe.ipynb #e8a73991
+# %% ../nbs/00_recipe.ipynb #3a569b15
 _POSITIVE = 'n_words tau epochs batch_size crop lse_sharpness cam_long_side'.split()
 _NOT_NEGATIVE = ('gamma word_weight frequency_weight decov_weight lr_backbone lr_heads lr_classes momentum weight_decay '
                  'poly_power kept_epoch seed count_eps').split()
 _SHARES = 'rho threshold crf_background tag_threshold gwrp_decay'.split()
+
+def _has_type(value, kind):
+    "Whether `value` is of a field's type; a whole number is a float too, a truth value is no number."
+    if get_origin(kind) is Literal: return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        of, fixed = get_args(kind)[0], get_args(kind)[-1] is not ...
+        return isinstance(value, tuple) and all(_has_type(v, of) for v in value) and (not fixed or len(value) == len(get_args(kind)))
+    if kind is float: return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind
 
 def _check(recipe):
     "`InputError` for a value out of its range."
     def need(ok, name, what):
         if not ok: raise InputError(f'recipe: {name} must be {what}, not {getattr(recipe, name)!r}')
     for f in fields(recipe):
-        if f.type in (int, float): need(type(getattr(recipe, f.name)) in (int, f.type), f.name, 'a whole number' if f.type is int else 'a number')
-        if f.type == tuple[int, ...] or f.type == tuple[int, int]: need(all(type(v) is int for v in getattr(recipe, f.name)), f.name, 'whole numbers')
-        if get_origin(f.type) is Literal: need(getattr(recipe, f.name) in get_args(f.type), f.name, 'one of '+', '.join(map(str, get_args(f.type))))
+        need(_has_type(getattr(recipe, f.name), f.type), f.name, 'one of '+', '.join(map(str, get_args(f.type))) if get_origin(f.type) is Literal
+             else {int: 'a whole number', float: 'a finite number', str: 'text', bool: 'true or false'}.get(f.type, 'a list: '+str(f.type)))
     for name in _POSITIVE:     need(getattr(recipe, name) > 0, name, 'above 0')
     for name in _NOT_NEGATIVE: need(getattr(recipe, name) >= 0, name, 'at least 0')
     for name in _SHARES:       need(0 <= getattr(recipe, name) <= 1, name, 'between 0 and 1')
     need(0 <= recipe.frozen_stages <= 5, 'frozen_stages', '0 to 5')
-    need(len(recipe.long_side) == 2 and 0 < recipe.long_side[0] <= recipe.long_side[1], 'long_side', 'two rising numbers above 0')
-    need(recipe.scales and min(recipe.scales) > 0, 'scales', 'numbers above 0, one at least')
+    need(0 < recipe.long_side[0] <= recipe.long_side[1], 'long_side', 'two rising numbers above 0')
+    need(recipe.scales and all(0 < s <= 10 for s in recipe.scales), 'scales', 'numbers above 0 and at most 10, one at least')
+    need(recipe.momentum < 1, 'momentum', 'below 1')
+    need(recipe.seed < 2**63, 'seed', 'below 2**63')
     need(all(s > 0 for s in recipe.splits), 'splits', 'numbers above 0')
     need(recipe.gamma > 0 or recipe.splits, 'gamma', 'above 0 where there are no splits')
     need(recipe.kept_epoch <= recipe.epochs, 'kept_epoch', f'at most epochs ({recipe.epochs}; 0 = the last)')
 
-# %% ../nbs/00_recipe.ipynb #ff4130c9
+# %% ../nbs/00_recipe.ipynb #8fd79e7f
 PRESETS = dict(
     paper = Recipe(),
     code  = Recipe(remainder='drop', frequency_reduction='sum', decov_form='code', empty_words='shrink', count_eps=1e-4,
                    momentum=1e-4, kept_epoch=5),
     toy   = Recipe(backbone='small', weights='none', freeze_batchnorm=False, frozen_stages=0, n_words=32,
-                   epochs=8, lr_backbone=.05, lr_heads=.05, lr_classes=0, long_side=(80, 112), crop=96))
+                   epochs=8, lr_backbone=.05, lr_heads=.05, lr_classes=0, long_side=(80, 112), crop=96,
+                   threshold=.25, crf_background=.25))
 
 # %% ../nbs/00_recipe.ipynb #42670d04
 _MEMORY_BANK = dict(paper=dict(frozen_stages=1), code=dict(frozen_stages=1, codebook_init='sampled', kept_epoch=0))

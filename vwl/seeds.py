@@ -74,7 +74,7 @@ def save_cams(
     values = (maps.cpu().numpy().astype(np.float64)*np.iinfo(kind).max).round().astype(kind)
     return save_arrays(path, cam=values, keys=np.asarray(keys, np.uint8), size=np.asarray(size, np.int32))
 
-# %% ../nbs/08_seeds.ipynb #44f6b693
+# %% ../nbs/08_seeds.ipynb #026d37a8
 def load_cams(
     path:Path|str, # `.npz` of `save_cams`
     size:tuple[int, int]|None=None, # (H, W) of the image that the maps must belong to
@@ -82,10 +82,13 @@ def load_cams(
 )->tuple[np.ndarray, np.ndarray]: # (n, H, W) float32 in [0, 1]; (n,) class ids
     "Stored maps at full size; `InputError` if the file is damaged or belongs to an image of another size."
     arrays = load_arrays(path)
-    if not {'cam', 'keys', 'size'} <= arrays.keys(): raise InputError(f'{path}: not a file of CAMs; delete it to have it made again')
+    if not {'cam', 'keys', 'size'} <= arrays.keys(): raise InputError(f'{path}: not a file of CAMs; delete it and give the same command again')
+    cam, keys = arrays['cam'], arrays['keys']
+    if not (cam.ndim == 3 and cam.dtype in (np.uint8, np.uint16) and keys.shape == (len(cam),) and arrays['size'].shape == (2,)):
+        raise InputError(f'{path}: not a file of CAMs; delete it and give the same command again')
     H, W = arrays['size'].tolist()
     if size is not None and (H, W) != tuple(size):
-        raise InputError(f'{path}: CAMs of a {W}x{H} image, but the image is {size[1]}x{size[0]}; delete it to have it made again')
+        raise InputError(f'{path}: CAMs of a {W}x{H} image, but the image is {size[1]}x{size[0]}; delete it and make it again with vwl cams')
     cam = torch.from_numpy(arrays['cam'].astype(np.float32)/np.iinfo(arrays['cam'].dtype).max)
     H, W = at or (H, W)
     if not len(cam): return np.zeros((0, H, W), np.float32), arrays['keys']

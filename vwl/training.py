@@ -45,7 +45,7 @@ def make_optimizer(
     groups = [dict(params=ps, lr=scale*lr, first_lr=scale*lr) for ps, lr in ((backbone, r.lr_backbone), (heads, r.lr_heads)) if ps]
     return torch.optim.SGD(groups, momentum=r.momentum, weight_decay=r.weight_decay)
 
-# %% ../nbs/07_training.ipynb #6d1770ec
+# %% ../nbs/07_training.ipynb #54ee6b69
 def train_step(
     net:Classifier, # in training mode
     optimizer:torch.optim.Optimizer, # see `make_optimizer`
@@ -61,14 +61,14 @@ def train_step(
     terms = loss_terms(net, scores, labels)
     if r.words == 'memory': update_memory_bank(net, scores)
     loss = total_loss(terms, dict(word=r.word_weight, freq=r.frequency_weight, decov=r.decov_weight))
-    if not math.isfinite(loss.item()): raise InputError(f'training: the loss became {loss.item()}; lower lr_backbone and lr_heads (now {r.lr_backbone:g} and {r.lr_heads:g})')
+    if not math.isfinite(loss.item()): raise InputError(f'training: the loss became {loss.item()} ({", ".join(f"{k} {v.item():g}" for k, v in terms.items())}); lower --lr-backbone and --lr-heads (now {r.lr_backbone:g} and {r.lr_heads:g})')
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
     if step == 0 and r.words != 'none' and r.codebook_init == 'sampled': sample_initial_codebook(net, scores)
     return {k: v.item() for k, v in terms.items()}
 
-# %% ../nbs/07_training.ipynb #215e9548
+# %% ../nbs/07_training.ipynb #0534ef01
 class Trainer:
     "Algorithm 1 over a set of images, an epoch at a time."
     def __init__(self,
@@ -81,7 +81,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         torch.backends.cudnn.deterministic = True
         if len(images) < recipe.batch_size:
-            raise InputError(f'{images.root}: {len(images)} images don\'t fill a batch of {recipe.batch_size}; lower batch_size or give more images')
+            raise InputError(f'{images.root}: {len(images)} images don\'t fill a batch of {recipe.batch_size}; lower --batch-size or give more images')
         self.recipe, self.images, self.device, self.workers = recipe, images, device, workers
         self.net = Classifier(recipe, len(images.classes), weights).to(device, memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.net)
@@ -101,11 +101,14 @@ def _check_trainable(trainer):
     if r.remainder == 'drop' and 'hp' in (r.pooling, r.word_pooling) and side < max(r.splits, default=1):
         raise InputError(f'recipe: a crop of {r.crop} gives {side}x{side} features, too few for splits {r.splits}; raise crop, lower splits, or use remainder cover')
 
-# %% ../nbs/07_training.ipynb #b030a2e6
+# %% ../nbs/07_training.ipynb #888b6a4f
 def _in_one_line(batches):
     "Batches, where a worker process's `InputError` is again the one line that it was."
     try: yield from batches
     except InputError as e: raise InputError(str(e).strip().splitlines()[-1].removeprefix('vwl.files.InputError: ')) from None
+    except RuntimeError as e:
+        if 'DataLoader worker' not in str(e): raise
+        raise InputError('training: a process that loads images was ended from outside (out of memory?); go on with fewer --workers') from None
 
 # %% ../nbs/07_training.ipynb #ba9c4314
 def _train_epoch(self:Trainer,

@@ -1,0 +1,49 @@
+"""Short trainings on real photographs to choose rates and sizes, scored quickly: every third image of the scored list, one scale, no flip.
+
+    python benchmarks/search_photos.py FOLDER --weights FILE --out tried.json "HP: words='none', lr_backbone=.0025, lr_heads=.025, epochs=2" ...
+
+Each argument is a name and fields of the recipe `code`; classes and lists are those of benchmarks/photos.py. Adds one entry each to --out.
+"""
+import argparse, ast, json, time
+from pathlib import Path
+import numpy as np, torch
+from vwl.data import read_folder
+from vwl.files import write_json
+from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
+from vwl.pipeline import THRESHOLDS
+from vwl.recipe import preset
+from vwl.seeds import multi_scale_maps, normalise_maps
+from vwl.training import Trainer
+from photos import SETTINGS
+
+def score(net, images, scales):
+    "(best mIoU, its threshold) of maps without flips, with the images' own tags."
+    histogram = 0
+    for i in range(len(images)):
+        truth, keys = images.mask(i), np.flatnonzero(images.labels[i])
+        maps = normalise_maps(multi_scale_maps(net.eval().maps, images.image(i), keys, truth.shape, scales, flip=False)).numpy()
+        histogram = histogram + threshold_histogram(maps, keys+1, truth, len(images.classes)+1, THRESHOLDS)
+    miou = [mean_iou(N) for N in sweep_thresholds(histogram)]
+    return max(miou), float(THRESHOLDS[int(np.argmax(miou))])
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('trials', nargs='+')
+    parser.add_argument('--weights', type=Path, required=True)
+    parser.add_argument('--out', type=Path, required=True)
+    args = parser.parse_args()
+    train = read_folder(args.folder, SETTINGS['classes'], SETTINGS['train_list'])
+    scored = read_folder(args.folder, SETTINGS['classes'], SETTINGS['score_list'])
+    scored = scored.select(range(0, len(scored), 3))
+    for trial in args.trials:
+        name, _, text = trial.partition(':')
+        fields = {k.arg: ast.literal_eval(k.value) for k in ast.parse(f'f({text})', mode='eval').body.keywords}
+        started, trainer = time.time(), Trainer(preset('code', weights=str(args.weights), **SETTINGS | fields), train)
+        while trainer.epoch < trainer.last_epoch: trainer.train_epoch()
+        entry = dict(name=name, fields=fields, losses=[h['cls'] for h in trainer.history], base_rate=trainer.base_rate, images=len(scored),
+                     one_scale=score(trainer.net, scored, (1.,)), three_scales=score(trainer.net, scored, (1., .5, 1.5)))
+        print(entry, f'{time.time()-started:.0f} s', flush=True)
+        write_json(args.out, (json.loads(args.out.read_text()) if args.out.exists() else []) + [entry])
+
+if __name__ == '__main__': main()
