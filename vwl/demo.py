@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['METHODS', 'drawbacks', 'draw_comparison', 'run_demo']
 
-# %% ../nbs/16_demo.ipynb #74c2b51f
+# %% ../nbs/16_demo.ipynb #ddb28be8
+import io
 from collections.abc import Callable
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
+from PIL import Image
 from .files import atomic_path, load_label, read_json, write_json
 from .metrics import coverage, leak
 from .pipeline import Run, run_pipeline
@@ -31,7 +33,7 @@ def drawbacks(
             sums['leak'].append(leak(cam, mask == key))
     return {k: float(np.nanmean(v)) for k, v in sums.items()}
 
-# %% ../nbs/16_demo.ipynb #b2ce7f86
+# %% ../nbs/16_demo.ipynb #4e12d8e8
 def draw_comparison(
     runs:dict[str, Run], # name -> finished run on the same scenes
     path:Path|str, # PNG to write
@@ -49,8 +51,9 @@ def draw_comparison(
         column[0].set_title(' '.join(last.score.tags(i)), fontsize=8)
     for ax, label in zip(axes[:, 0], ['scene', *runs, 'masks', 'truth']): ax.set_ylabel(label, fontsize=8)
     fig.tight_layout(pad=.3)
-    with atomic_path(path) as p: fig.savefig(p, format='png', dpi=72)
+    fig.savefig(drawn := io.BytesIO(), format='png', dpi=72)
     plt.close(fig)
+    with atomic_path(path) as p: Image.open(drawn).convert('RGB').quantize(128).save(p, format='png', optimize=True)
     return Path(path)
 
 # %% ../nbs/16_demo.ipynb #6f204f90

@@ -176,7 +176,7 @@ def train_classifier(
     checkpoint.unlink()
     return run.weights
 
-# %% ../nbs/13_pipeline.ipynb #1c733874
+# %% ../nbs/13_pipeline.ipynb #bcd93a18
 def _resume(trainer, checkpoint):
     "Load a checkpoint; `InputError` if it is damaged."
     try: trainer.load_state(checkpoint.read_bytes())
@@ -191,7 +191,7 @@ def _epoch(trainer, say):
     "One epoch under a progress bar, with its losses and a warning if nothing is learned."
     started = time.time()
     means = trainer.train_epoch(bar)
-    say(f'  epoch {trainer.epoch}/{trainer.recipe.epochs}  ' + '  '.join(f'{k} {v:.4f}' for k, v in means.items()) + f'  {time.time()-started:.0f} s')
+    say(f'  epoch {trainer.epoch}/{trainer.recipe.epochs}  ' + '  '.join(f'{k} {v:.4g}' for k, v in means.items()) + f'  {time.time()-started:.0f} s')
     if warning := collapse_warning(trainer): say('  warning: '+warning)
 
 # %% ../nbs/13_pipeline.ipynb #73d0ca1b
