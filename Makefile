@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 
 ## every notebook, every test
 test: $(VENV)/installed
-	$(BIN)/nbdev-test --n_workers 2
+	$(BIN)/nbdev-test --n-workers 2 --timing
 	$(BIN)/python -m pytest
 
 ## JupyterLab on the notebooks
