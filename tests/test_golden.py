@@ -54,3 +54,15 @@ def test_network_inputs(name):
     for i, scale in enumerate((1., .5, 1.5, 2.)):
         x = to_tensor(resize(Image.fromarray(z[f'img_{name}']), scale))
         assert np.abs(torch.stack([x, x.flip(-1)]).numpy()-z[f'input_{name}_{i}']).max() < 1e-5
+
+WEIGHTS = Path(__file__).parents[2]/'shared'/'weights'
+
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason='pretrained weights are not there')
+@pytest.mark.parametrize('name, file', [('densenet169', 'densenet169'), ('mobilenet_v2', 'mobilenetv2')])
+def test_weights_files(name, file):
+    "Half-precision files without a classifier load as float32, and belong to one network only."
+    from vwl.backbone import build_backbone
+    from vwl.files import InputError
+    net = build_backbone(name, WEIGHTS/f'{file}-imagenet-backbone.safetensors')
+    assert {p.dtype for p in net.parameters()} == {torch.float32}
+    with pytest.raises(InputError, match='belongs to another network'): build_backbone('resnet50', WEIGHTS/f'{file}-imagenet-backbone.safetensors')
