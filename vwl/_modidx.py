@@ -105,7 +105,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vwl.pipeline.Run.only': ('pipeline.html#run.only', 'vwl/pipeline.py'),
                               'vwl.pipeline.Run.seed': ('pipeline.html#run.seed', 'vwl/pipeline.py'),
                               'vwl.pipeline.Run.weights': ('pipeline.html#run.weights', 'vwl/pipeline.py'),
-                              'vwl.pipeline._as_stored': ('pipeline.html#_as_stored', 'vwl/pipeline.py'),
                               'vwl.pipeline._begin_worker': ('pipeline.html#_begin_worker', 'vwl/pipeline.py'),
                               'vwl.pipeline._change': ('pipeline.html#_change', 'vwl/pipeline.py'),
                               'vwl.pipeline._check_same': ('pipeline.html#_check_same', 'vwl/pipeline.py'),

@@ -45,7 +45,7 @@ class Run:
     def cam(self, name:str)->Path: return self.folder/'cams'/f'{name}.npz'
     def seed(self, kind:str, name:str)->Path: return self.folder/'seeds'/kind/f'{name}.png'
 
-# %% ../nbs/13_pipeline.ipynb #ccb73988
+# %% ../nbs/13_pipeline.ipynb #a87ceeeb
 def _describe(recipe, data, train, score):
     "What `recipe.json` holds."
     return dict(recipe=asdict(recipe), data=dict(folder=str(Path(data).resolve()), classes=list(train.classes), images=len(train), scored=len(score),
@@ -54,15 +54,14 @@ def _describe(recipe, data, train, score):
 
 def _check_same(path, old, new):
     "`InputError` if a folder's run is another one."
-    changed = [f'{k} {old["recipe"].get(k)!r} -> {v!r}' for k, v in _as_stored(new['recipe']).items() if old['recipe'].get(k) != v]
+    before = asdict(recipe_from_dict(old['recipe']))                          # fields that came later have their defaults
+    changed = [f'{k} {before[k]!r} -> {v!r}' for k, v in new['recipe'].items() if before[k] != v]
     late = {k for fs in STAGE_FIELDS.values() for k in fs}
     if changed and all(c.split()[0] in late for c in changed):
         raise InputError(f'{path}: its maps or seeds were made with other settings ({"; ".join(changed)}); change them with vwl cams {path} or vwl seeds {path}')
     if changed: raise InputError(f'{path}: is a run of another recipe ({"; ".join(changed)}); give another --out, or remove the folder to start again')
     if old['data']['fingerprint'] != new['data']['fingerprint']:
         raise InputError(f'{path}: its data set has changed since ({old["data"]["folder"]}: images, tags or lists); give another --out, or remove the folder to start again')
-
-def _as_stored(values): return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 # %% ../nbs/13_pipeline.ipynb #3627795c
 def _stored(folder):
