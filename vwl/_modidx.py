@@ -144,7 +144,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'vwl.recipe._has_type': ('recipe.html#_has_type', 'vwl/recipe.py'),
                             'vwl.recipe.preset': ('recipe.html#preset', 'vwl/recipe.py'),
                             'vwl.recipe.recipe_from_dict': ('recipe.html#recipe_from_dict', 'vwl/recipe.py')},
-            'vwl.report': { 'vwl.report._png': ('report.html#_png', 'vwl/report.py'),
+            'vwl.report': { 'vwl.report._figure': ('report.html#_figure', 'vwl/report.py'),
                             'vwl.report._row': ('report.html#_row', 'vwl/report.py'),
                             'vwl.report.format_table': ('report.html#format_table', 'vwl/report.py'),
                             'vwl.report.overlay_cam': ('report.html#overlay_cam', 'vwl/report.py'),

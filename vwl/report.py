@@ -55,26 +55,27 @@ def format_table(
     widths = [max(len(str(r[i])) for r in rows) for i in (0, 1)]
     return '\n'.join(f'{a:{widths[0]}}  {b:{widths[1]}}  {100*v:5.1f}  {note}' for a, b, v, note in rows)
 
-# %% ../nbs/14_report.ipynb #c8ee4cdb
-def _png(array, width=160):
-    "An image as an <img> with its data inside."
+# %% ../nbs/14_report.ipynb #e4ab4717
+def _figure(array, caption, width=160):
+    "An image with its data inside, and its caption."
     image = Image.fromarray(array); image.thumbnail((width*2, width*2))
     data = io.BytesIO(); image.save(data, 'webp', quality=80)
-    return f'<img width={width} src="data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}" alt="">'
+    text = html.escape(caption)
+    return f'<figure><img width={width} src="data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 def _row(run, i):
     "(mIoU or None, HTML) of one image: photograph, maps, seeds, CRF, truth."
     name, image = run.score.names[i], np.asarray(run.score.image(i))
     cams, keys = load_cams(run.cam(name), at=image.shape[:2])
-    panels = [('image', image)] + [(run.score.classes[k-1], overlay_cam(image, c)) for c, k in zip(cams, keys)]
-    panels += [(kind, overlay_label(image, load_label(p))) for kind in ('cam', 'crf') if (p := run.seed(kind, name)).exists()]
+    panels = [('image', image)] + [(f'map of {run.score.classes[k-1]}', overlay_cam(image, c)) for c, k in zip(cams, keys)]
+    panels += [(caption, overlay_label(image, load_label(p))) for kind, caption in (('cam', 'mask by threshold'), ('crf', 'mask by CRF')) if (p := run.seed(kind, name)).exists()]
     score = None
     if (run.score.mask_path(i) or Path('')).is_file():
         truth = run.score.mask(i)
         panels.append(('truth', overlay_label(image, truth)))
         best = run.seed('crf' if run.recipe.crf != 'none' else 'cam', name)
         score = mean_iou(confusion_matrix(load_label(best), truth, len(run.score.classes)+1))
-    cells = ''.join(f'<figure>{_png(a)}<figcaption>{html.escape(t)}</figcaption></figure>' for t, a in panels)
+    cells = ''.join(_figure(a, t) for t, a in panels)
     return score, f'<section><h3>{html.escape(name)}{"" if score is None else f" – mIoU {100*score:.1f}"}</h3>{cells}</section>'
 
 # %% ../nbs/14_report.ipynb #3185f3e1
