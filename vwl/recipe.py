@@ -16,7 +16,7 @@ Pooling  = Literal['hp', 'gap', 'gmp', 'gwrp', 'lse']
 Words    = Literal['learned', 'memory', 'none']
 Backbone = Literal['resnet50', 'resnet101', 'densenet169', 'mobilenet_v2', 'small']
 
-# %% ../nbs/00_recipe.ipynb #55afd8f4
+# %% ../nbs/00_recipe.ipynb #018be63f
 @dataclass(frozen=True)
 class Recipe:
     "All settings of a run. The defaults are what the paper states and, where it is silent, what the published code does, but for its slips."
@@ -39,7 +39,7 @@ class Recipe:
     lse_sharpness: float = 5. # of log-sum-exp pooling
     # visual words (Eq. 2-7, 13)
     words: Words = 'learned' # codebook: learned by gradient (VWL-L), memory bank (VWL-M), or no words
-    n_words: int = 256 # k
+    n_words: int = 256 # k; 256 is the paper's for 20 classes, with five 64 did better
     tau: float = 1. # softmax temperature of Eq. 3
     word_pooling: Pooling = 'gap' # from features to word scores
     detach_words: bool = True # word frequencies don't teach the backbone
