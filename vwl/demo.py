@@ -33,7 +33,7 @@ def drawbacks(
             sums['leak'].append(leak(cam, mask == key))
     return {k: float(np.nanmean(v)) for k, v in sums.items()}
 
-# %% ../nbs/16_demo.ipynb #4e12d8e8
+# %% ../nbs/16_demo.ipynb #0e87f8af
 def draw_comparison(
     runs:dict[str, Run], # name -> finished run on the same scenes
     path:Path|str, # PNG to write
@@ -53,7 +53,9 @@ def draw_comparison(
     fig.tight_layout(pad=.3)
     fig.savefig(drawn := io.BytesIO(), format='png', dpi=72)
     plt.close(fig)
-    with atomic_path(path) as p: Image.open(drawn).convert('RGB').quantize(128).save(p, format='png', optimize=True)
+    image = Image.open(drawn).convert('RGB')
+    palette = image.quantize(256, Image.Quantize.MAXCOVERAGE)                 # a small file that keeps rare colours
+    with atomic_path(path) as p: image.quantize(palette=palette).save(p, format='png', optimize=True)
     return Path(path)
 
 # %% ../nbs/16_demo.ipynb #6f204f90
