@@ -6,7 +6,7 @@ Each argument is a name and fields of the recipe `code`; classes and lists are t
 """
 import argparse, ast, json, time
 from pathlib import Path
-import numpy as np, torch
+import numpy as np
 from vwl.data import read_folder
 from vwl.files import write_json
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram

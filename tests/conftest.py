@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 import pytest
 from vwl.cli import main
-from vwl.scenes import SceneSettings, write_scenes
+from vwl.scenes import write_scenes
 
 TINY = ['--recipe', 'toy', '--epochs', '1', '--crop', '48', '--long-side', '40', '56', '--batch-size', '8', '--n-words', '8', '--scales', '1',
         '--workers', '0', '--device', 'cpu']

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['classification_loss', 'base_rate_loss', 'total_loss']
 
-# %% ../nbs/05_losses.ipynb #fba8d046
-import torch, torch.nn.functional as F
+# %% ../nbs/05_losses.ipynb #54e6254e
+import torch.nn.functional as F
 from torch import Tensor
 
 # %% ../nbs/05_losses.ipynb #0a86600a

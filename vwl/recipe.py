@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Pooling', 'Words', 'Backbone', 'PRESETS', 'Recipe', 'preset', 'recipe_from_dict']
 
-# %% ../nbs/00_recipe.ipynb #544ac214
+# %% ../nbs/00_recipe.ipynb #fc515ba9
 import difflib, math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args, get_origin
 from .files import InputError
 
