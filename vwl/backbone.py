@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'Backbone', 'resnet_stages', 'densenet_stages', 'mobilenet_stages', 'Residual', 'SmallNet',
-           'small_stages', 'read_weights', 'load_weights', 'build_backbone']
+           'small_stages', 'set_output_stride', 'read_weights', 'load_weights', 'build_backbone']
 
 # %% ../nbs/01_backbone.ipynb #75c6b15f
 from pathlib import Path
@@ -13,18 +13,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from .files import InputError
 
-# %% ../nbs/01_backbone.ipynb #00ae251f
+# %% ../nbs/01_backbone.ipynb #21c1f932
 class Backbone(nn.Module):
     "Five stages of a pretrained network; the first `frozen_stages` get no gradient, BatchNorm may be held still."
     def __init__(self,
         stages:list[nn.Module], # five, each taking what the one before gives
         strides:tuple[int, ...], # stride of each stage's output with respect to the image
-        channels:int, # features of the last stage, d
+        stage_channels:tuple[int, ...], # features of each stage; the last is d
         frozen_stages:int=0, # 0..5
         freeze_batchnorm:bool=True, # running statistics never move; weights and biases still learn
     ):
         super().__init__()
-        self.stages, self.strides, self.channels = nn.ModuleList(stages), strides, channels
+        self.stages, self.strides, self.stage_channels, self.channels = nn.ModuleList(stages), strides, stage_channels, stage_channels[-1]
         self.frozen_stages, self.freeze_batchnorm = frozen_stages, freeze_batchnorm
         self.stages[:frozen_stages].requires_grad_(False)
         self.train()
@@ -43,33 +43,38 @@ class Backbone(nn.Module):
         for stage in self.stages[self.frozen_stages:]: images = stage(images)
         return images
 
-# %% ../nbs/01_backbone.ipynb #9066e5de
+    def freeze_norms(self):
+        "BatchNorm's weights and biases stop learning too."
+        for m in self.modules():
+            if isinstance(m, nn.BatchNorm2d): m.requires_grad_(False)
+
+    def stage_features(self, images): # (B, 3, H, W) -> five (B, d_i, H/s_i, W/s_i)
+        "What each stage gives."
+        return [images := stage(images) for stage in self.stages]
+
+# %% ../nbs/01_backbone.ipynb #87ef2245
 def resnet_stages(
     net:nn.Module # torchvision ResNet-50 or -101
 )->list[nn.Module]:
-    "conv1 with pooling, then layer1-4; layer4 keeps the stride of layer3."
-    first = net.layer4[0]
-    first.conv2.stride = first.downsample[0].stride = (1, 1)
+    "conv1 with pooling, then layer1-4."
     return [nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool), net.layer1, net.layer2, net.layer3, net.layer4]
 
-# %% ../nbs/01_backbone.ipynb #585e5c51
+# %% ../nbs/01_backbone.ipynb #f1f0fd90
 def densenet_stages(
     net:nn.Module # torchvision DenseNet
 )->list[nn.Module]:
-    "conv0 with pooling, then the four dense blocks, each with the transition before it; the last transition doesn't pool."
+    "conv0 with pooling, then the four dense blocks, each with the transition before it."
     f = net.features
-    del f.transition3.pool
-    for t in f.transition1, f.transition2: t.pool.ceil_mode = True            # odd sizes round up, as in the other networks
+    for t in f.transition1, f.transition2, f.transition3: t.pool.ceil_mode = True # odd sizes round up, as in the other networks
     return [nn.Sequential(f.conv0, f.norm0, f.relu0, f.pool0), f.denseblock1, nn.Sequential(f.transition1, f.denseblock2),
             nn.Sequential(f.transition2, f.denseblock3), nn.Sequential(f.transition3, f.denseblock4, f.norm5, nn.ReLU())]
 
-# %% ../nbs/01_backbone.ipynb #c3cb0bda
+# %% ../nbs/01_backbone.ipynb #093c6054
 def mobilenet_stages(
     net:nn.Module # torchvision MobileNetV2
 )->list[nn.Module]:
-    "Blocks 0-2, 3, 4-6, 7-13, 14-18; block 14 keeps its stride."
+    "Blocks 0-2, 3, 4-6, 7-13, 14-18."
     f = net.features
-    f[14].conv[1][0].stride = (1, 1)
     return [f[:3], f[3:4], f[4:7], f[7:14], f[14:]]
 
 # %% ../nbs/01_backbone.ipynb #8c47a233
@@ -99,6 +104,25 @@ def small_stages(
     "The stem and the four residual blocks."
     return [net.stem, *net.blocks]
 
+# %% ../nbs/01_backbone.ipynb #992588ea
+def set_output_stride(
+    stages:list[nn.Module], # of one network
+    strides:tuple[int, ...], # of each stage's output as the network was made
+    output_stride:int, # the coarsest to be kept
+    dilated:bool=False, # spread the filters of the stages that lose their stride
+)->tuple[int, ...]: # the new strides
+    "Change `stages` so that none is coarser than `output_stride`."
+    if output_stride not in strides: raise InputError(f'output stride {output_stride} is not one of this backbone; it has {", ".join(map(str, sorted(set(strides))))}')
+    for stage, stride, before in zip(stages, strides, (strides[0], *strides)):
+        if stride <= output_stride: continue
+        for parent in list(stage.modules()):
+            for name, m in list(parent.named_children()):
+                if isinstance(m, nn.AvgPool2d): setattr(parent, name, nn.Identity())
+                if not isinstance(m, nn.Conv2d): continue
+                if stride > before: m.stride = (1, 1)
+                if dilated and m.kernel_size == (3, 3): m.dilation = m.padding = (stride//output_stride,)*2
+    return tuple(min(s, output_stride) for s in strides)
+
 # %% ../nbs/01_backbone.ipynb #23f5a490
 def read_weights(
     path:Path|str # .safetensors, or a PyTorch file of tensors
@@ -112,14 +136,15 @@ def read_weights(
     if not isinstance(state, dict): raise InputError(f'{path}: holds no named weights; give a state_dict')
     return {k.removeprefix('module.'): v.float() if v.is_floating_point() else v for k, v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
 
-# %% ../nbs/01_backbone.ipynb #3d5a8b0c
+# %% ../nbs/01_backbone.ipynb #88833e44
 def load_weights(
     net:nn.Module, # network to fill
     path:Path|str, # see `read_weights`
     spare:tuple[str, ...]=('fc.', 'classifier.'), # names that may be missing or left over: the ImageNet classifier
+    state:dict[str, Tensor]|None=None, # what the file holds, if it was read before
 ):
     "Fill `net` from a file; `InputError` if the file belongs to another network."
-    state, own = read_weights(path), net.state_dict()
+    state, own = read_weights(path) if state is None else state, net.state_dict()
     optional = lambda k: k.startswith(spare) or k.endswith('num_batches_tracked')
     missing = [k for k in own if k not in state and not optional(k)]
     unknown = [k for k in state if k not in own and not optional(k)]
@@ -129,26 +154,34 @@ def load_weights(
                          f'{len(unknown)} unknown, {len(shapes)} of another shape (first: {(missing+unknown+shapes)[0]}); give the file of this backbone')
     net.load_state_dict({k: v for k, v in state.items() if k in own and not k.startswith(spare)}, strict=False)
 
-# %% ../nbs/01_backbone.ipynb #da8b42b1
-BACKBONES = dict( # name -> (network, its ImageNet weights, its stages, strides, features)
-    resnet50     = (torchvision.models.resnet50, 'IMAGENET1K_V1', resnet_stages, (4, 4, 8, 16, 16), 2048),
-    resnet101    = (torchvision.models.resnet101, 'IMAGENET1K_V1', resnet_stages, (4, 4, 8, 16, 16), 2048),
-    densenet169  = (torchvision.models.densenet169, 'IMAGENET1K_V1', densenet_stages, (4, 4, 8, 16, 16), 1664),
-    mobilenet_v2 = (torchvision.models.mobilenet_v2, 'IMAGENET1K_V1', mobilenet_stages, (4, 4, 8, 16, 16), 1280),
-    small        = (SmallNet, None, small_stages, (2, 2, 4, 8, 8), 128))
+# %% ../nbs/01_backbone.ipynb #02a60abe
+BACKBONES = dict( # name -> (network, its ImageNet weights, its stages, strides and features of the stages)
+    resnet50     = (torchvision.models.resnet50, 'IMAGENET1K_V1', resnet_stages, (4, 4, 8, 16, 32), (64, 256, 512, 1024, 2048)),
+    resnet101    = (torchvision.models.resnet101, 'IMAGENET1K_V1', resnet_stages, (4, 4, 8, 16, 32), (64, 256, 512, 1024, 2048)),
+    densenet169  = (torchvision.models.densenet169, 'IMAGENET1K_V1', densenet_stages, (4, 4, 8, 16, 32), (64, 256, 512, 1280, 1664)),
+    mobilenet_v2 = (torchvision.models.mobilenet_v2, 'IMAGENET1K_V1', mobilenet_stages, (4, 4, 8, 16, 32), (24, 24, 32, 96, 1280)),
+    small        = (SmallNet, None, small_stages, (2, 2, 4, 8, 8), (24, 32, 64, 96, 128)))
 
-# %% ../nbs/01_backbone.ipynb #a15fb861
+# %% ../nbs/01_backbone.ipynb #9292da4e
 def build_backbone(
     name:str, # a key of `BACKBONES`
-    weights:str='imagenet', # 'imagenet' downloads torchvision's, 'none' starts from random numbers, else a file
+    weights:str|dict='imagenet', # 'imagenet' downloads torchvision's, 'none' starts from random numbers; else a file of torchvision's, or of any network here with this backbone, or what such a file holds
     frozen_stages:int=0, # stages without gradient, 0..5
     freeze_batchnorm:bool=True, # statistics never move
+    output_stride:int=16, # of the last stage, if its own is coarser
+    dilated:bool=False, # see `set_output_stride`
 )->Backbone:
     "A backbone by name; `InputError` if there is none of that name or its weights can't be had."
     if name not in BACKBONES: raise InputError(f'no backbone is called {name!r}; there are {", ".join(BACKBONES)}')
-    make, published, stages, strides, channels = BACKBONES[name]
+    make, published, cut, strides, channels = BACKBONES[name]
     if weights == 'imagenet' and published is None: raise InputError(f'the backbone {name!r} has no ImageNet weights; use --weights none')
     try: net = make(weights=published) if weights == 'imagenet' else make()
     except OSError as e: raise InputError(f'the ImageNet weights of {name} could not be downloaded ({e}); give a file with --weights') from None
-    if weights not in ('imagenet', 'none'): load_weights(net, weights)
-    return Backbone(stages(net), strides, channels, frozen_stages, freeze_batchnorm)
+    state = None if weights in ('imagenet', 'none') else weights if isinstance(weights, dict) else read_weights(weights)
+    ours = {k.removeprefix('backbone.'): v for k, v in (state or {}).items() if k.startswith('backbone.')}
+    if state is not None and not ours: load_weights(net, weights if isinstance(weights, str|Path) else 'weights', state=state)
+    stages = cut(net)
+    strides = set_output_stride(stages, strides, min(output_stride, strides[-1]), dilated)
+    backbone = Backbone(stages, strides, channels, frozen_stages, freeze_batchnorm)
+    if ours: load_weights(backbone, weights, spare=(), state=ours)
+    return backbone
