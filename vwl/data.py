@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['VOC_CLASSES', 'IMAGE_SUFFIXES', 'MEAN', 'STD', 'read_tags', 'read_image', 'ImageSet', 'class_names', 'read_list',
-           'stem', 'read_folder', 'resized', 'resize', 'to_tensor', 'training_crop', 'TrainingCrops', 'epoch_batches']
+           'stem', 'read_folder', 'read_photographs', 'resized', 'resize', 'to_tensor', 'training_crop',
+           'labelled_crop', 'TrainingCrops', 'LabelledCrops', 'epoch_batches']
 
-# %% ../nbs/00_data.ipynb #c0e5090b
+# %% ../nbs/00_data.ipynb #af3c0e69
 import csv, difflib, io, random, re, warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 import numpy as np, torch
@@ -205,6 +206,20 @@ def _listed(root, names, by_name):
         raise InputError(f'{path}: {missing[0]!r} ({len(missing)} in all) has no row in {root/"tags.csv"}; add it or take it off the list')
     return order
 
+# %% ../nbs/00_data.ipynb #46b4a23b
+def read_photographs(
+    root:Path|str, # folder of image files; its subfolders count
+    classes:Sequence[str], # of the network
+)->ImageSet: # without tags and masks
+    "All images of a folder, by name; `InputError` if there are none."
+    root = Path(root)
+    if not root.is_dir(): raise InputError(f'{root}: no such folder')
+    files = sorted(p.relative_to(root).as_posix() for p in root.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    if not files: raise InputError(f'{root}: has no images ({", ".join(IMAGE_SUFFIXES)})')
+    names = tuple(map(stem, files))
+    if twice := next((n for a, n in zip(names, names[1:]) if a == n), None): raise InputError(f'{root}: two images are called {twice} but for their suffix; rename one')
+    return ImageSet(root, names, tuple(files), np.zeros((len(files), len(classes)), np.float32), tuple(classes))
+
 # %% ../nbs/00_data.ipynb #366ae2c4
 MEAN, STD = np.array([.485, .456, .406], np.float32), np.array([.229, .224, .225], np.float32) # ImageNet's RGB mean and deviation, of values in [0, 1]
 
@@ -231,13 +246,22 @@ def to_tensor(
     scaled = (np.asarray(image, dtype=np.float32)/255 - MEAN) / STD
     return torch.from_numpy(scaled.transpose(2, 0, 1).copy())
 
-# %% ../nbs/00_data.ipynb #0e7db8c9
-def _place(side, crop, rng):
+# %% ../nbs/00_data.ipynb #95771d35
+def _place(side, crop, rng, corner=False):
     "Where a crop of `crop` pixels meets an image `side` long: (start on canvas, start in image, length)."
     spare = rng.randrange(abs(side-crop)+1)
-    return (0, spare, crop) if side > crop else (spare, 0, side)
+    return (0, spare, crop) if side > crop else (0 if corner else spare, 0, side)
 
-# %% ../nbs/00_data.ipynb #9aaed749
+def _cut(image, label, rng, crop, corner=False):
+    "Random flip and crop of an image, and of its label if there is one; a smaller image lies at a random place, or in the upper left corner."
+    along = slice(None, None, -1 if rng.getrandbits(1) else 1)
+    (left, x, width), (top, y, height) = (_place(side, crop, rng, corner) for side in image.size)
+    canvas, void = torch.zeros(3, crop, crop), torch.full((crop, crop), 255, dtype=torch.uint8)
+    canvas[:, top:top+height, left:left+width] = to_tensor(np.asarray(image)[y:y+height, along][:, x:x+width])
+    if label is not None: void[top:top+height, left:left+width] = torch.from_numpy(label[y:y+height, along][:, x:x+width].copy())
+    return canvas, void
+
+# %% ../nbs/00_data.ipynb #80efbc44
 def training_crop(
     image:Image.Image, # RGB
     rng:random.Random, # source of randomness: four draws (size, flip, column, row)
@@ -245,13 +269,20 @@ def training_crop(
     crop:int=512, # side of the square that comes out
 )->Tensor: # (3, crop, crop) float32, normalised; 0 is the mean colour
     "Random size, flip and crop of one training image, drawn in the order of the published code."
-    image = resize(image, rng.randint(*long_side)/max(image.size))
-    pixels = np.asarray(image)[:, ::-1] if rng.getrandbits(1) else np.asarray(image)
-    left, x, width = _place(pixels.shape[1], crop, rng)
-    top, y, height = _place(pixels.shape[0], crop, rng)
-    canvas = torch.zeros(3, crop, crop)
-    canvas[:, top:top+height, left:left+width] = to_tensor(pixels[y:y+height, x:x+width])
-    return canvas
+    return _cut(resize(image, rng.randint(*long_side)/max(image.size)), None, rng, crop)[0]
+
+# %% ../nbs/00_data.ipynb #ae8eb1a5
+def labelled_crop(
+    image:Image.Image, # RGB
+    label:np.ndarray, # (H, W) uint8 ids
+    rng:random.Random, # source of randomness: three draws (flip, column, row)
+    scale:float, # of the image before the crop
+    crop:int, # side of the square that comes out
+    corner:bool=False, # an image smaller than the crop lies in the upper left corner (deeplab-pytorch), not at a random place (IRNet)
+)->tuple[Tensor, Tensor]: # (3, crop, crop) float32, normalised; (crop, crop) uint8 ids
+    "Flip and crop of one training image with its label."
+    image = resize(image, scale)
+    return _cut(image, np.asarray(Image.fromarray(label).resize(image.size, Image.Resampling.NEAREST)), rng, crop, corner)
 
 # %% ../nbs/00_data.ipynb #dc33e0bf
 class TrainingCrops(torch.utils.data.Dataset):
@@ -268,12 +299,38 @@ class TrainingCrops(torch.utils.data.Dataset):
         rng = random.Random(f'{self.seed} {self.epoch} {i}')
         return training_crop(self.images.image(i), rng, self.long_side, self.crop), torch.from_numpy(self.images.labels[i])
 
-# %% ../nbs/00_data.ipynb #2d3f576d
+# %% ../nbs/00_data.ipynb #7d154ed0
+class LabelledCrops(torch.utils.data.Dataset):
+    "Crops of images with labels of their pixels; the crop of image i in an epoch depends on (seed, epoch, i) alone."
+    def __init__(self,
+        images:ImageSet, # what to crop
+        label:Callable[[int], np.ndarray], # i -> (H, W) uint8 ids of image i; 255 counts for nothing
+        scales:tuple[float, ...], # of the images, one drawn each time
+        crop:int, # see `labelled_crop`
+        seed:int, # any integer
+        epoch:int=0, # counts from 0
+        between:bool=False, # draw any scale between the first and the last
+        corner:bool=False, # see `labelled_crop`
+        times:int=1, # each image comes so many times an epoch
+    ):
+        self.times = times
+        self.images, self.label, self.scales, self.crop, self.seed, self.epoch = images, label, scales, crop, seed, epoch
+        self.between, self.corner = between, corner
+    def __len__(self): return len(self.images)*self.times
+    def __getitem__(self, i):
+        rng = random.Random(f'{self.seed} {self.epoch} {i}')
+        scale = rng.uniform(self.scales[0], self.scales[-1]) if self.between else rng.choice(self.scales)
+        i %= len(self.images)
+        image, label = self.images.image(i), self.label(i)
+        if label.shape != image.size[::-1]: raise InputError(f'{self.images.root/self.images.files[i]}: is {image.width}x{image.height}, but its label {label.shape[1]}x{label.shape[0]}; delete the label and make it again')
+        return labelled_crop(image, label, rng, scale, self.crop, self.corner)
+
+# %% ../nbs/00_data.ipynb #24bcca0f
 def epoch_batches(
-    crops:TrainingCrops, # what to draw from
+    crops:TrainingCrops|LabelledCrops, # what to draw from
     batch_size:int, # images a batch; images that don't fill a last batch wait for another epoch
     workers:int=0, # processes that load images; 0 = this one
-)->torch.utils.data.DataLoader: # of (B, 3, crop, crop) images and (B, C) labels
+)->torch.utils.data.DataLoader: # of (B, 3, crop, crop) images, and (B, C) tags or (B, crop, crop) labels
     "One epoch's batches in an order drawn from (seed, epoch)."
     order = list(range(len(crops)))
     random.Random(f'{crops.seed} {crops.epoch}').shuffle(order)
