@@ -1,6 +1,7 @@
 "The published code's own values at full size; the small ones are in the notebooks. Skipped where the files aren't there."
 from pathlib import Path
 import numpy as np, pytest, torch
+from vwl.affinity import pair_displacement, path_affinity, random_walk, search_paths, transition
 from vwl.data import resize, to_tensor
 from vwl.files import load_arrays
 from vwl.pooling import hybrid_pool
@@ -45,7 +46,38 @@ def test_crf():
     for n in 2, 3, 21:
         assert np.abs(dense_crf(z['img'], z[f'prob_{n}'])-z[f'Q_{n}']).max() < 1e-5
         assert np.abs(dense_crf(z['img'], z[f'prob_{n}'], CRF_SETTINGS['deeplab'])-z[f'Q_deeplab_{n}']).max() < 1e-5
-        assert np.array_equal(crf_of_labels(z['img'], z[f'lab_{n}'], n), z[f'crf_label_{n}'])
+        assert all(np.array_equal(l, z[f'crf_label_{n}']) for l in crf_of_labels(z['img'], [z[f'lab_{n}']]*2, n))
+
+@pytest.mark.parametrize('name', ['r3_9x11', 'r5_20x26', 'r10_24x32'])
+def test_paths(name):
+    "Every path with its cells in order, and where source and destination lie in the flat map."
+    z = golden('irn_pathindex'); radius, (h, w) = int(name[1:name.index('_')]), map(int, name.split('_')[1].split('x'))
+    published = [tuple(map(tuple, path)) for i in range(99) if f'{name}_paths{i}' in z for path in z[f'{name}_paths{i}'].tolist()]
+    assert list(search_paths(radius)) == published
+    index = torch.arange(h*w).reshape(1, h, w).float()
+    assert np.array_equal(index[0, :h-radius+1, radius-1:w-radius+1].flatten(), z[f'{name}_src'])
+    assert np.array_equal((index[0, :h-radius+1, radius-1:w-radius+1].flatten()+torch.tensor([[y*w+x] for y, x in z[f'{name}_search_dst']])).long(), z[f'{name}_dst'])
+
+@pytest.mark.parametrize('radius', [5, 10])
+def test_pairs(radius):
+    z = tensors('irn_loss')
+    affinity = path_affinity(z[f'edge_r{radius}'][:, 0].sigmoid(), radius).flatten(2)
+    assert (affinity-z[f'aff_r{radius}']).abs().max() < 1e-6
+    assert (-(affinity+1e-5).log()-z[f'pos_r{radius}']).abs().max() < 1e-5 and (-(1+1e-5-affinity).log()-z[f'neg_r{radius}']).abs().max() < 1e-4
+    assert (pair_displacement(z[f'dp_r{radius}'], radius).flatten(3)-z[f'pair_disp_r{radius}']).abs().max() < 1e-6
+
+def test_transition():
+    z = tensors('irn_randomwalk')
+    S, D = transition(z['small_edge'])
+    T = D.sqrt()[:, None]*S.to_dense()/D.sqrt()
+    assert (T-z['small_T0']).abs().max() < 1e-6 and (T@T@T@T-z['small_T2']).abs().max() < 3e-6   # published in float32
+
+@pytest.mark.parametrize('name', 'abcde')
+def test_random_walk(name):
+    "Against the published walk in its own float32, which is 6e-5 of the maximum off its float64."
+    z = tensors('irn_randomwalk'); radius, beta, power = z[f'params_{name}'].tolist()
+    mine = random_walk(z[f'x_{name}'], z[f'edge_{name}'], radius, beta, 2**power)
+    assert (mine-z[f'rw_{name}'][:, 0]).abs().max() < 1e-4*mine.max()
 
 @pytest.mark.parametrize('name', 'ab')
 def test_network_inputs(name):

@@ -132,23 +132,24 @@ class CRFSettings:
 
 CRF_SETTINGS = dict(vwl=CRFSettings(1, 3, 64, 3, 4), deeplab=CRFSettings(1, 3, 67, 3, 4), irnet=CRFSettings(3, 3, 50, 5, 10))
 
-# %% ../nbs/08_seeds.ipynb #1e58a90f
+# %% ../nbs/08_seeds.ipynb #a4fd405c
 def _pydensecrf():
     "The CRF library, or one line on how to get it."
     try: import pydensecrf.densecrf as crf, pydensecrf.utils as utils
-    except ImportError: raise InputError("the dense CRF needs pydensecrf: pip install pydensecrf2 (it compiles, so a C++ compiler must be there), or go without: --crf none") from None
+    except ImportError: raise InputError("the dense CRF needs pydensecrf: pip install pydensecrf2 (it compiles, so a C++ compiler must be there), or go without: --crf none --no-irn-crf --predict-crf none") from None
     return crf, utils
 
-def _infer(image, unary, settings):
-    "Mean field inference: (L, HW) unary energies -> (L, H, W) probabilities."
+def _infer(image, unaries, settings):
+    "Mean field inference on one image: each (L, HW) unary energies -> (L, H, W) probabilities."
     (crf, _), (H, W) = _pydensecrf(), image.shape[:2]
-    d = crf.DenseCRF2D(W, H, len(unary))
-    d.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
+    d = crf.DenseCRF2D(W, H, len(unaries[0]))
     d.addPairwiseGaussian(sxy=settings.gaussian_xy, compat=settings.gaussian_weight)
     d.addPairwiseBilateral(sxy=settings.bilateral_xy, srgb=settings.bilateral_rgb, compat=settings.bilateral_weight, rgbim=np.array(image, np.uint8))
-    return np.array(d.inference(settings.iterations)).reshape(-1, H, W)
+    for unary in unaries:                                                     # the pairwise terms, the costly ones to set up, are shared
+        d.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
+        yield np.array(d.inference(settings.iterations)).reshape(-1, H, W)
 
-# %% ../nbs/08_seeds.ipynb #c74e177a
+# %% ../nbs/08_seeds.ipynb #89363734
 def dense_crf(
     image:np.ndarray, # (H, W, 3) uint8 RGB
     probabilities:np.ndarray, # (L, H, W), sums to 1 over L
@@ -157,20 +158,20 @@ def dense_crf(
     "Probabilities after dense CRF; those below 1e-5 count as 1e-5."
     if image.shape[:2] != probabilities.shape[1:]: raise ValueError(f'image {image.shape} and probabilities {probabilities.shape} must have one size')
     if len(probabilities) == 1: return probabilities.astype(np.float32)
-    return _infer(image, -np.log(np.clip(probabilities, 1e-5, None)).reshape(len(probabilities), -1), settings)
+    return next(_infer(image, [-np.log(np.clip(probabilities, 1e-5, None)).reshape(len(probabilities), -1)], settings))
 
-# %% ../nbs/08_seeds.ipynb #88e66cd1
+# %% ../nbs/08_seeds.ipynb #e8e89c32
 def crf_of_labels(
     image:np.ndarray, # (H, W, 3) uint8 RGB
-    labels:np.ndarray, # (H, W) ids 0..n-1
+    labels:Sequence[np.ndarray], # each (H, W) ids 0..n-1
     n:int, # labels
     certainty:float=.7, # probability that a label is right
     settings:CRFSettings=CRF_SETTINGS['irnet'], # see `CRF_SETTINGS`
-)->np.ndarray: # (H, W) uint8 ids 0..n-1
-    "Labels after dense CRF, each taken to be right with `certainty` (IRNet's use)."
-    if n == 1: return labels.astype(np.uint8)
-    unary = _pydensecrf()[1].unary_from_labels(labels, n, gt_prob=certainty, zero_unsure=False)
-    return _infer(image, unary, settings).argmax(0).astype(np.uint8)
+)->list[np.ndarray]: # each (H, W) uint8 ids 0..n-1
+    "Labels of one image after dense CRF, each taken to be right with `certainty` (IRNet's use)."
+    if n == 1: return [l.astype(np.uint8) for l in labels]
+    unaries = [_pydensecrf()[1].unary_from_labels(l, n, gt_prob=certainty, zero_unsure=False) for l in labels]
+    return [p.argmax(0).astype(np.uint8) for p in _infer(image, unaries, settings)]
 
 # %% ../nbs/08_seeds.ipynb #0db182ad
 def crf_seeds(
