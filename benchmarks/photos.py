@@ -53,7 +53,7 @@ def main():
     runs, results = {}, {}
     for name in args.only or METHODS:
         fields, out, started = SETTINGS | METHODS[name], args.out/name.lower().replace(' + ', '-'), time.time()
-        runs[name] = run = run_pipeline(args.folder, out, preset('code', weights=str(args.weights), **fields), workers=args.workers)
+        runs[name] = run = run_pipeline(args.folder, out, preset('code', weights=str(args.weights), **fields), workers=args.workers, until='seeds')
         metrics, history = read_json(out/'metrics.json'), read_json(out/'classifier'/'history.json')
         seconds = round(time.time()-started)                                  # of this call: what was there already took none
         print(name, {k: round(100*metrics[k]['miou'], 2) for k in ('cam', 'cam_best', 'crf')}, f'{seconds} s', flush=True)

@@ -6,14 +6,15 @@ Each argument is a name and fields of the recipe `code`; classes and lists are t
 """
 import argparse, ast, json, time
 from pathlib import Path
-import numpy as np
+import numpy as np, torch
 from vwl.data import read_folder
 from vwl.files import write_json
+from vwl.losses import base_rate_loss
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
 from vwl.pipeline import THRESHOLDS
 from vwl.recipe import preset
 from vwl.seeds import multi_scale_maps, normalise_maps
-from vwl.training import Trainer
+from vwl.training import classifier_trainer
 from photos import SETTINGS
 
 def score(net, images, scales):
@@ -39,9 +40,9 @@ def main():
     for trial in args.trials:
         name, _, text = trial.partition(':')
         fields = {k.arg: ast.literal_eval(k.value) for k in ast.parse(f'f({text})', mode='eval').body.keywords}
-        started, trainer = time.time(), Trainer(preset('code', weights=str(args.weights), **SETTINGS | fields), train)
-        while trainer.epoch < trainer.last_epoch: trainer.train_epoch()
-        entry = dict(name=name, fields=fields, losses=[h['cls'] for h in trainer.history], base_rate=trainer.base_rate, images=len(scored),
+        started, trainer = time.time(), classifier_trainer(preset('code', weights=str(args.weights), **SETTINGS | fields), train)
+        while not trainer.finished: trainer.train_epoch()
+        entry = dict(name=name, fields=fields, losses=[h['cls'] for h in trainer.history], base_rate=base_rate_loss(torch.from_numpy(train.labels)), images=len(scored),
                      one_scale=score(trainer.net, scored, (1.,)), three_scales=score(trainer.net, scored, (1., .5, 1.5)))
         print(entry, f'{time.time()-started:.0f} s', flush=True)
         write_json(args.out, (json.loads(args.out.read_text()) if args.out.exists() else []) + [entry])

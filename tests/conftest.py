@@ -6,14 +6,15 @@ from vwl.cli import main
 from vwl.scenes import write_scenes
 
 TINY = ['--recipe', 'toy', '--epochs', '1', '--crop', '48', '--long-side', '40', '56', '--batch-size', '8', '--n-words', '8', '--scales', '1',
-        '--workers', '0', '--device', 'cpu']
+        '--workers', '0', '--device', 'cpu', '--until', 'seeds']
+WHOLE = [*TINY, '--until', 'predictions', '--irn-epochs', '1', '--irn-crop', '48', '--irn-batch-size', '8', '--seg-steps', '4', '--seg-crop', '48', '--seg-batch-size', '8']
 
 @pytest.fixture(scope='session')
 def finished(tmp_path_factory):
-    "(data, run): 24 scenes and a run of one epoch on them; copy before changing."
+    "(data, run): 24 scenes and a run of one epoch on them, to the end; copy before changing."
     home = tmp_path_factory.mktemp('finished')
     data = write_scenes(home/'scenes', 24)
-    main(['run', str(data), '--out', str(home/'run'), *TINY])
+    main(['run', str(data), '--out', str(home/'run'), *WHOLE])
     return data, home/'run'
 
 @pytest.fixture

@@ -5,32 +5,66 @@ import numpy as np
 from PIL import Image
 from vwl.cli import main
 from vwl.data import read_folder
-from conftest import TINY
+from conftest import WHOLE
 
 def contents(folder): return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob('*') if p.is_file()}
 
 def test_same_command_same_files(finished, tmp_path):
     data, run = finished
-    main(['run', str(data), '--out', str(tmp_path/'run'), *TINY])
+    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE])
     assert contents(run) == contents(tmp_path/'run')
 
 def test_workers_change_nothing(finished, tmp_path):
     data, run = finished
-    main(['run', str(data), '--out', str(tmp_path/'run'), *TINY, '--workers', '2'])
+    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--workers', '2'])
     assert contents(run) == contents(tmp_path/'run')
 
 def test_killed_run_goes_on(finished, tmp_path):
-    "Killed once after the first epoch and once among the maps, the run ends with the files of one that was not."
+    "Killed after an epoch of each training, among the maps, labels and predictions, the run ends with the files of one that was not."
     data, _ = finished
-    command = [sys.executable, '-m', 'vwl', 'run', str(data), '--out', str(tmp_path/'killed'), *TINY, '--epochs', '2']
-    for sign in 'classifier/checkpoint.safetensors', 'cams/scene_00002.npz':
+    command = [sys.executable, '-m', 'vwl', 'run', str(data), '--out', str(tmp_path/'killed'), *WHOLE, '--epochs', '2', '--irn-epochs', '2']
+    for sign in ('classifier/checkpoint.safetensors', 'cams/scene_00002.npz', 'irnet/labels/scene_00005.png', 'irnet/checkpoint.safetensors',
+                 'pseudo_labels/scene_00003.png', 'segmentation/checkpoint.safetensors', 'predictions/crf/scene_00001.png'):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         while not (tmp_path/'killed'/sign).exists() and process.poll() is None: time.sleep(.02)
         os.kill(process.pid, signal.SIGKILL); process.wait()
-    for folder in 'killed', 'whole': main(['run', str(data), '--out', str(tmp_path/folder), *TINY, '--epochs', '2'])
+    for folder in 'killed', 'whole': main(['run', str(data), '--out', str(tmp_path/folder), *WHOLE, '--epochs', '2', '--irn-epochs', '2'])
     killed, whole = contents(tmp_path/'killed'), contents(tmp_path/'whole')
     killed = {k: v for k, v in killed.items() if not k.endswith('.part')}
     assert {k for k in whole if k != 'report.html' and killed.get(k) != whole[k]} == set() and killed.keys() == whole.keys()
+
+def test_bound_in_the_same_run(run, capsys):
+    "Fully supervised training is the same command with masks for labels; what came before stays."
+    before = contents(run)
+    main(['segment', str(run), '--seg-labels', 'masks', '--workers', '0', '--device', 'cpu'])
+    main(['predict', str(run), '--workers', '0', '--device', 'cpu'])
+    main(['evaluate', str(run), '--workers', '0'])
+    assert 'learned from true masks, on 24 of 24 validation images' in capsys.readouterr().out
+    changed = {k.split('/')[0] for k, v in contents(run).items() if before.get(k) != v}
+    assert changed == {'recipe.json', 'segmentation', 'predictions', 'metrics.json', 'report.html'}
+
+def test_photographs_without_tags(finished, run, tmp_path):
+    "Any folder, subfolders too: palette PNGs of the photographs' size, and pictures."
+    (tmp_path/'photos'/'more').mkdir(parents=True)
+    Image.new('RGB', (50, 31)).save(tmp_path/'photos'/'a.jpg'); Image.new('L', (9, 120), 77).save(tmp_path/'photos'/'more'/'b.png')
+    for crf, kind in (('deeplab', 'crf'), ('none', 'network')):
+        main(['predict', str(run), '--images', str(tmp_path/'photos'), '--out', str(tmp_path/crf), '--predict-crf', crf, '--predict-flip', 'True', '--workers', '0', '--device', 'cpu'])
+        masks = [Image.open(tmp_path/crf/'predictions'/kind/f'{n}.png') for n in ('a', 'more/b')]
+        assert [(m.size, m.mode) for m in masks] == [((50, 31), 'P'), ((9, 120), 'P')] and (tmp_path/crf/'predictions'/'overlay'/'more'/'b.jpg').exists()
+    assert not (tmp_path/'none'/'predictions'/'crf').exists()
+
+def test_instances(finished, tmp_path):
+    data, _ = finished
+    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--until', 'pseudo-labels', '--irn-displacement'])
+    found = np.load(tmp_path/'run'/'pseudo_labels'/'instances'/'scene_00003.npz')
+    assert found['masks'].shape == (96, 96) and found['masks'].max() == len(found['keys']) == len(found['scores'])
+    assert not (tmp_path/'run'/'segmentation').exists()
+
+def test_seeds_as_labels(finished, tmp_path, capsys):
+    "DeepLabV2 straight from the CRF's seeds: no IRNet."
+    data, _ = finished
+    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--seg-labels', 'crf', '--predict-crf', 'none'])
+    assert 'learned from CRF seeds' in capsys.readouterr().out and not (tmp_path/'run'/'irnet').exists()
 
 def test_predicted_tags(run):
     main(['cams', str(run), '--tags', 'predicted', '--tag-threshold', '0', '--device', 'cpu'])

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['METHODS', 'drawbacks', 'draw_comparison', 'run_demo']
 
-# %% ../nbs/16_demo.ipynb #ddb28be8
+# %% ../nbs/16_demo.ipynb #fcc291a1
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np
 from PIL import Image
@@ -15,7 +16,7 @@ from .files import atomic_path, load_label, read_json, write_json
 from .metrics import coverage, leak
 from .pipeline import Run, run_pipeline
 from .recipe import preset
-from .report import overlay_cam, overlay_label
+from .report import masks_made, overlay_cam, overlay_label
 from .scenes import write_scenes
 from .seeds import load_cams
 
@@ -33,7 +34,7 @@ def drawbacks(
             sums['leak'].append(leak(cam, mask == key))
     return {k: float(np.nanmean(v)) for k, v in sums.items()}
 
-# %% ../nbs/16_demo.ipynb #0e87f8af
+# %% ../nbs/16_demo.ipynb #5f30dc23
 def draw_comparison(
     runs:dict[str, Run], # name -> finished run on the same scenes
     path:Path|str, # PNG to write
@@ -41,15 +42,15 @@ def draw_comparison(
 )->Path:
     "Scenes, each run's map of their first tag, the last run's masks, and the truth."
     last = list(runs.values())[-1]
-    kind = 'cam' if last.recipe.crf == 'none' else 'crf'
-    fig, axes = plt.subplots(len(runs)+3, scenes, figsize=(1.5*scenes, 1.5*(len(runs)+3)), squeeze=False)
+    kinds = [k for k in ('mask by CRF', 'pseudo label', 'prediction') if k in masks_made(last, last.score.names[0])] or ['mask by threshold']
+    fig, axes = plt.subplots(len(runs)+len(kinds)+2, scenes, figsize=(1.5*scenes, 1.5*(len(runs)+len(kinds)+2)), squeeze=False)
     for column, i in zip(axes.T, range(len(last.score))):
         name, image = last.score.names[i], np.asarray(last.score.image(i))
-        maps = [overlay_cam(image, load_cams(r.cam(name), at=image.shape[:2])[0][0]) for r in runs.values()]
-        masks = [overlay_label(image, load_label(last.seed(kind, name)), .75), overlay_label(image, last.score.mask(i), .75)]
+        maps, made = [overlay_cam(image, load_cams(r.cam(name), at=image.shape[:2])[0][0]) for r in runs.values()], masks_made(last, name)
+        masks = [overlay_label(image, label, .75) for label in (*(load_label(made[k]) for k in kinds), last.score.mask(i))]
         for ax, panel in zip(column, [image, *maps, *masks]): ax.imshow(panel); ax.set_xticks([]); ax.set_yticks([])
         column[0].set_title(' '.join(last.score.tags(i)), fontsize=8)
-    for ax, label in zip(axes[:, 0], ['scene', *runs, 'masks', 'truth']): ax.set_ylabel(label, fontsize=8)
+    for ax, label in zip(axes[:, 0], ['scene', *runs, *kinds, 'truth']): ax.set_ylabel(label, fontsize=8)
     fig.tight_layout(pad=.3)
     fig.savefig(drawn := io.BytesIO(), format='png', dpi=72)
     plt.close(fig)
@@ -58,7 +59,12 @@ def draw_comparison(
     with atomic_path(path) as p: image.quantize(palette=palette).save(p, format='png', optimize=True)
     return Path(path)
 
-# %% ../nbs/16_demo.ipynb #6f204f90
+# %% ../nbs/16_demo.ipynb #649773cf
+def _scores(run):
+    "mIoU of each stage of a run."
+    metrics = read_json(run.folder/'metrics.json')
+    return {k: m['miou'] for k, m in metrics.items() if isinstance(m, dict) and 'confusion' in m}
+
 METHODS = {'GAP': dict(pooling='gap', words='none', crf='none'), 'HP + VWL-L': dict()}
 
 def run_demo(
@@ -66,20 +72,22 @@ def run_demo(
     seed:int=1, # of scenes and training
     device:str='auto', # see `pick_device`
     workers:int=0, # processes for images and CRF
-    n:tuple[int, int]=(1000, 200), # scenes to train on and to score
+    n:tuple[int, int]=(800, 200), # scenes to train on and to score
     methods:dict[str, dict]=METHODS, # name -> fields of the recipe
     say:Callable[[str], None]=print, # for lines to the user
     **settings, # fields of the `toy` recipe, for all methods
 )->dict[str, Run]: # name -> finished run
-    "Each method on the same generated scenes; drawbacks go into `results.json`, pictures into `comparison.png`."
+    "Each method on the same generated scenes, the last one to the end; drawbacks and scores go into `results.json`, pictures into `comparison.png`."
     common = dict(train_list='lists/train.txt', score_list='lists/val.txt', seed=seed) | settings
     recipes = {name: preset('toy', **common | fields) for name, fields in methods.items()}
     data = write_scenes(Path(out)/'scenes', sum(n), seed, lists=dict(train=(0, n[0]), val=(n[0], sum(n))))
     out, runs, results = Path(out), {}, {}
     for name, recipe in recipes.items():
-        runs[name] = run = run_pipeline(data, out/name.lower().replace(' + ', '-'), recipe, device, workers, say)
-        metrics = read_json(run.folder/'metrics.json')
-        results[name] = {k: metrics[k]['miou'] for k in ('cam', 'cam_best', 'crf') if k in metrics} | drawbacks(run)
-    write_json(out/'results.json', results)
+        until = 'predictions' if recipe is list(recipes.values())[-1] else 'seeds'
+        runs[name] = run = run_pipeline(data, out/name.lower().replace(' + ', '-'), recipe, device, workers, say, until)
+        results[name] = _scores(run) | drawbacks(run)
     draw_comparison(runs, out/'comparison.png')
+    bound = replace(recipe, seg_labels='masks', seg_weights=str(run.weights))
+    runs['fully supervised'] = run_pipeline(data, out/'supervised', bound, device, workers, say)
+    write_json(out/'results.json', results | {'fully supervised': _scores(runs['fully supervised'])})
     return runs

@@ -1,0 +1,92 @@
+"""Real photographs to the end: CAMs, + CRF, + IRNet, DeepLabV2 on pseudo labels and, beside it, on true masks, by way of `vwl run`'s own function.
+
+    python benchmarks/photos_segmentation.py FOLDER --weights mobilenetv2-imagenet-backbone.safetensors --out runs/photos [--results nbs/results/segmentation]
+
+FOLDER has VOC's layout with tags.csv. The same command goes on where it was stopped. On two cores it takes about two hours.
+"""
+import argparse, time
+from pathlib import Path
+import matplotlib.pyplot as plt, numpy as np, torch
+from torch.nn import functional as F
+from PIL import Image
+from vwl.affinity import random_walk
+from vwl.files import atomic_path, load_label, read_json, write_json
+from vwl.irnet import edge_map
+from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
+from vwl.pipeline import THRESHOLDS, load_irnet, run_pipeline
+from vwl.recipe import preset
+from vwl.report import format_table, overlay_cam, overlay_label, results_table
+from vwl.seeds import load_cams
+from photos import SETTINGS, command
+
+SETTINGS = SETTINGS | dict(
+    val_list='ImageSets/Segmentation/val.txt', words='learned', n_words=64, lr_backbone=.0005, lr_heads=.005, scales=(1., .5, 1.5),
+    irn_backbone='mobilenet_v2', irn_crop=256, irn_batch_size=16, irn_foreground=.4, irn_background=.1, walk_background=.4,
+    seg_backbone='mobilenet_v2', seg_output_stride=16, seg_rates=(3, 6, 9, 12), seg_scales=(1.,), seg_crop=224, seg_crop_scales=(.5, .75, 1., 1.25),
+    seg_steps=700, seg_lr=.0002, seg_head=5., seg_init=.001, seg_lr_every=1, seg_accumulate=1, predict_flip=True)
+RUNS = {'vwl-l-64': {}, 'supervised': dict(seg_labels='masks')}
+
+def walked_sweep(run):
+    "mIoU of pseudo labels on the scored images at every background score."
+    net, total = load_irnet(run), 0
+    for i, name in enumerate(run.score.names):
+        truth, (edge, _) = run.score.mask(i), edge_map(net, run.score.image(i))
+        cams, keys = load_cams(run.cam(name), truth.shape, edge.shape[1:])
+        walked = random_walk(torch.from_numpy(cams), edge, run.recipe.walk_radius, run.recipe.walk_beta, run.recipe.walk_steps)
+        full = F.interpolate(walked[None], scale_factor=net.stride, mode='bilinear')[0, :, :truth.shape[0], :truth.shape[1]]
+        total = total + threshold_histogram((full/full.max().clamp_min(1e-12)).numpy(), keys, truth, len(run.score.classes)+1, THRESHOLDS)
+    return dict(threshold=THRESHOLDS.tolist(), miou=[mean_iou(N) for N in sweep_thresholds(total)])
+
+def draw(run, bound, path, n=5):
+    "Rows: photograph, map of the first tag, IRNet's edges, pseudo label, prediction, the bound's, truth; columns: validation and training images."
+    net, images = load_irnet(run), run.score.select(np.linspace(3, len(run.score)-4, n).astype(int))
+    fig, axes = plt.subplots(5, n, figsize=(1.9*n, 7.6))
+    for column, i in zip(axes.T, range(n)):
+        name, image = images.names[i], np.asarray(images.image(i))
+        cam, key = (a[0] for a in load_cams(run.cam(name)))
+        edge = edge_map(net, images.image(i))[0][0].numpy()
+        panels = [image, overlay_cam(image, cam), 1-edge, overlay_label(image, load_label(run.pseudo(name)), .75), overlay_label(image, images.mask(i), .75)]
+        for ax, panel in zip(column, panels): ax.imshow(panel, cmap='gray', vmin=0, vmax=1); ax.set_xticks([]); ax.set_yticks([])
+        column[0].set_title(run.score.classes[key-1], fontsize=8)
+    for ax, label in zip(axes[:, 0], ('photograph', 'CAM', "IRNet's edges", 'pseudo label', 'truth')): ax.set_ylabel(label, fontsize=8)
+    save(fig, path/'pseudo_labels.png')
+    images = run.val.select(np.linspace(2, len(run.val)-3, n).astype(int))
+    fig, axes = plt.subplots(4, n, figsize=(1.9*n, 6.1))
+    for column, i in zip(axes.T, range(n)):
+        name, image = images.names[i], np.asarray(images.image(i))
+        masks = [load_label(r.prediction('crf', name)) for r in (run, bound)]+[images.mask(i)]
+        for ax, panel in zip(column, [image]+[overlay_label(image, m, .75) for m in masks]): ax.imshow(panel); ax.set_xticks([]); ax.set_yticks([])
+    for ax, label in zip(axes[:, 0], ('photograph', 'from tags', 'fully supervised', 'truth')): ax.set_ylabel(label, fontsize=8)
+    save(fig, path/'predictions.png')
+
+def save(fig, path):
+    fig.tight_layout(pad=.3)
+    fig.canvas.draw()
+    image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3].copy())
+    image.thumbnail((760, 760))
+    with atomic_path(path) as p: image.quantize(200).save(p, format='png', optimize=True)
+    plt.close(fig)
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--weights', type=Path, required=True, help='ImageNet weights of MobileNetV2')
+    parser.add_argument('--out', type=Path, default=Path('runs/photos'))
+    parser.add_argument('--workers', type=int, default=2, help='processes for images and CRF')
+    parser.add_argument('--results', type=Path, help='folder to copy results and pictures to')
+    args = parser.parse_args()
+    files, runs, results = dict.fromkeys(('weights', 'irn_weights', 'seg_weights'), str(args.weights)), {}, {}
+    for name, fields in RUNS.items():
+        started = time.time()
+        runs[name] = run = run_pipeline(args.folder, args.out/name, preset('code', **files, **SETTINGS | fields), workers=args.workers)
+        print(name, f'{time.time()-started:.0f} s', flush=True)
+        shown = command('FOLDER', 'WEIGHTS --irn-weights WEIGHTS --seg-weights WEIGHTS', f'runs/photos/{name}', SETTINGS | fields)
+        history = {s: read_json(run.folder/s/'history.json') for s in ('classifier', 'irnet', 'segmentation') if (run.folder/s).exists()}
+        results[name] = dict(command=shown, metrics=read_json(run.folder/'metrics.json'), history=history)
+    print(format_table(results_table(runs)))
+    if args.results:
+        results['vwl-l-64']['walked'] = walked_sweep(runs['vwl-l-64'])
+        write_json(args.results/'results.json', results)
+        draw(*runs.values(), args.results)
+
+if __name__ == '__main__': main()
