@@ -149,9 +149,12 @@ def test_stages_out_of_order(finished, tmp_path, fails):
     (['--images', 'empty', '--out', 'masks'], 'empty: has no images'),
     (['--images', 'nowhere', '--out', 'masks'], 'nowhere: no such folder'),
     (['--val-list', 'none.txt'], 'none.txt: no such list of images'),
+    (['--images', 'photos', '--out', 'photos/masks'], 'lies among the photographs'),
+    (['--images', 'photos', '--out', 'masks'], 'masks: has masks of another network'),
 ])
 def test_predict_refused(run, fails, tmp_path, monkeypatch, argv, message):
-    (tmp_path/'empty').mkdir(); monkeypatch.chdir(tmp_path)
+    for folder in 'empty', 'photos', 'masks': (tmp_path/folder).mkdir()
+    Image.new('RGB', (8, 8)).save(tmp_path/'photos'/'a.png'); (tmp_path/'masks'/'made_by.json').write_text('"other"'); monkeypatch.chdir(tmp_path)
     before = {p for p in run.rglob('*')}
     assert message in fails('predict', run, *argv, '--workers', '0', '--device', 'cpu')
     assert before == {p for p in run.rglob('*')}
@@ -177,6 +180,7 @@ def test_no_masks(data, tmp_path, fails, capsys):
     (['run', 'nowhere', '--out', 'x'], 'nowhere: no such folder'),
     (['seeds', 'nowhere'], 'nowhere: no run there'),
     (['run', '.', '--out', 'x', '--tau', '0'], 'tau must be above 0'),
+    (['run', '.', '--out', 'x', '--seg-labels', 'crf', '--crf', 'none'], 'seg_labels must be cam, pseudo or masks where crf is none'),
     (['run', '.', '--out', 'x', '--device', 'tpu'], 'tags.csv: no such file'),
 ])
 def test_command_line(fails, argv, message, tmp_path, monkeypatch):

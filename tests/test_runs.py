@@ -61,9 +61,10 @@ def test_instances(finished, tmp_path):
     assert not (tmp_path/'run'/'segmentation').exists()
 
 def test_seeds_as_labels(finished, tmp_path, capsys):
-    "DeepLabV2 straight from the CRF's seeds: no IRNet."
+    "DeepLabV2 straight from the CRF's seeds of images that are not scored: no IRNet."
     data, _ = finished
-    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--seg-labels', 'crf', '--predict-crf', 'none'])
+    (tmp_path/'few.txt').write_text('scene_00001\nscene_00002\n')
+    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--seg-labels', 'crf', '--predict-crf', 'none', '--score-list', str(tmp_path/'few.txt')])
     assert 'learned from CRF seeds' in capsys.readouterr().out and not (tmp_path/'run'/'irnet').exists()
 
 def test_predicted_tags(run):

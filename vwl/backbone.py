@@ -6,7 +6,8 @@
 __all__ = ['BACKBONES', 'Backbone', 'resnet_stages', 'densenet_stages', 'mobilenet_stages', 'Residual', 'SmallNet',
            'small_stages', 'set_output_stride', 'read_weights', 'load_weights', 'build_backbone']
 
-# %% ../nbs/01_backbone.ipynb #75c6b15f
+# %% ../nbs/01_backbone.ipynb #4f0ae2cc
+from collections.abc import Callable
 from pathlib import Path
 import torch, torchvision
 from safetensors.torch import load_file
@@ -162,24 +163,26 @@ BACKBONES = dict( # name -> (network, its ImageNet weights, its stages, strides 
     mobilenet_v2 = (torchvision.models.mobilenet_v2, 'IMAGENET1K_V1', mobilenet_stages, (4, 4, 8, 16, 32), (24, 24, 32, 96, 1280)),
     small        = (SmallNet, None, small_stages, (2, 2, 4, 8, 8), (24, 32, 64, 96, 128)))
 
-# %% ../nbs/01_backbone.ipynb #9292da4e
+# %% ../nbs/01_backbone.ipynb #13820d60
 def build_backbone(
     name:str, # a key of `BACKBONES`
-    weights:str|dict='imagenet', # 'imagenet' downloads torchvision's, 'none' starts from random numbers; else a file of torchvision's, or of any network here with this backbone, or what such a file holds
+    weights:Path|str='imagenet', # 'imagenet' downloads torchvision's, 'none' starts from random numbers; else a file of torchvision's, or of any network here with this backbone
     frozen_stages:int=0, # stages without gradient, 0..5
     freeze_batchnorm:bool=True, # statistics never move
     output_stride:int=16, # of the last stage, if its own is coarser
     dilated:bool=False, # see `set_output_stride`
+    read:Callable[[Path|str], dict]=read_weights, # how a file is read
+    flag:str='--weights', # the option that weights come from, for messages
 )->Backbone:
     "A backbone by name; `InputError` if there is none of that name or its weights can't be had."
     if name not in BACKBONES: raise InputError(f'no backbone is called {name!r}; there are {", ".join(BACKBONES)}')
     make, published, cut, strides, channels = BACKBONES[name]
-    if weights == 'imagenet' and published is None: raise InputError(f'the backbone {name!r} has no ImageNet weights; use --weights none')
+    if weights == 'imagenet' and published is None: raise InputError(f'the backbone {name!r} has no ImageNet weights; use {flag} none')
     try: net = make(weights=published) if weights == 'imagenet' else make()
-    except OSError as e: raise InputError(f'the ImageNet weights of {name} could not be downloaded ({e}); give a file with --weights') from None
-    state = None if weights in ('imagenet', 'none') else weights if isinstance(weights, dict) else read_weights(weights)
+    except OSError as e: raise InputError(f'the ImageNet weights of {name} could not be downloaded ({e}); give a file with {flag}') from None
+    state = None if weights in ('imagenet', 'none') else read(weights)
     ours = {k.removeprefix('backbone.'): v for k, v in (state or {}).items() if k.startswith('backbone.')}
-    if state is not None and not ours: load_weights(net, weights if isinstance(weights, str|Path) else 'weights', state=state)
+    if state is not None and not ours: load_weights(net, weights, state=state)
     stages = cut(net)
     strides = set_output_stride(stages, strides, min(output_stride, strides[-1]), dilated)
     backbone = Backbone(stages, strides, channels, frozen_stages, freeze_batchnorm)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['VOC_CLASSES', 'IMAGE_SUFFIXES', 'MEAN', 'STD', 'read_tags', 'read_image', 'ImageSet', 'class_names', 'read_list',
-           'stem', 'read_folder', 'read_photographs', 'resized', 'resize', 'to_tensor', 'training_crop',
-           'labelled_crop', 'TrainingCrops', 'LabelledCrops', 'epoch_batches']
+           'stem', 'read_folder', 'read_photographs', 'resized', 'resize', 'working_size', 'working_image', 'to_tensor',
+           'training_crop', 'labelled_crop', 'TrainingCrops', 'LabelledCrops', 'epoch_batches']
 
 # %% ../nbs/00_data.ipynb #af3c0e69
 import csv, difflib, io, random, re, warnings
@@ -238,6 +238,21 @@ def resize(
     size = resized(image.size, scale)
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
+# %% ../nbs/00_data.ipynb #e4c8a038
+def working_size(
+    height:int, width:int, # of the image
+    long_side:int, # larger images are shrunk to this
+)->tuple[int, int]: # (H, W)
+    "The size at which maps and seeds of an image are made."
+    return resized((height, width), min(1., long_side/max(height, width)))
+
+def working_image(
+    image:Image.Image, # RGB
+    long_side:int, # larger images are shrunk to this
+)->Image.Image:
+    "The image at its `working_size`."
+    return resize(image, min(1., long_side/max(image.size)))
+
 # %% ../nbs/00_data.ipynb #4447f675
 def to_tensor(
     image:Image.Image|np.ndarray # RGB, (H, W, 3) uint8
@@ -271,10 +286,10 @@ def training_crop(
     "Random size, flip and crop of one training image, drawn in the order of the published code."
     return _cut(resize(image, rng.randint(*long_side)/max(image.size)), None, rng, crop)[0]
 
-# %% ../nbs/00_data.ipynb #ae8eb1a5
+# %% ../nbs/00_data.ipynb #88149215
 def labelled_crop(
     image:Image.Image, # RGB
-    label:np.ndarray, # (H, W) uint8 ids
+    label:np.ndarray, # uint8 ids, (H, W) or larger in proportion
     rng:random.Random, # source of randomness: three draws (flip, column, row)
     scale:float, # of the image before the crop
     crop:int, # side of the square that comes out
@@ -299,7 +314,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         rng = random.Random(f'{self.seed} {self.epoch} {i}')
         return training_crop(self.images.image(i), rng, self.long_side, self.crop), torch.from_numpy(self.images.labels[i])
 
-# %% ../nbs/00_data.ipynb #7d154ed0
+# %% ../nbs/00_data.ipynb #47e52e40
 class LabelledCrops(torch.utils.data.Dataset):
     "Crops of images with labels of their pixels; the crop of image i in an epoch depends on (seed, epoch, i) alone."
     def __init__(self,
@@ -312,8 +327,9 @@ class LabelledCrops(torch.utils.data.Dataset):
         between:bool=False, # draw any scale between the first and the last
         corner:bool=False, # see `labelled_crop`
         times:int=1, # each image comes so many times an epoch
+        long_side:int=10**6, # larger images are shrunk to this first, see `working_image`
     ):
-        self.times = times
+        self.times, self.long_side = times, long_side
         self.images, self.label, self.scales, self.crop, self.seed, self.epoch = images, label, scales, crop, seed, epoch
         self.between, self.corner = between, corner
     def __len__(self): return len(self.images)*self.times
@@ -323,7 +339,7 @@ class LabelledCrops(torch.utils.data.Dataset):
         i %= len(self.images)
         image, label = self.images.image(i), self.label(i)
         if label.shape != image.size[::-1]: raise InputError(f'{self.images.root/self.images.files[i]}: is {image.width}x{image.height}, but its label {label.shape[1]}x{label.shape[0]}; delete the label and make it again')
-        return labelled_crop(image, label, rng, scale, self.crop, self.corner)
+        return labelled_crop(working_image(image, self.long_side), label, rng, scale, self.crop, self.corner)
 
 # %% ../nbs/00_data.ipynb #24bcca0f
 def epoch_batches(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ASPP', 'DeepLabV2', 'as_caffe', 'caffe_weights', 'segmentation_loss', 'segmentation_optimizer', 'segmentation_step',
-           'segmentation_trainer', 'class_probabilities', 'crf_label', 'load_segmentation']
+           'segmentation_trainer', 'class_probabilities', 'likely_classes', 'crf_label', 'load_segmentation']
 
 # %% ../nbs/11_deeplab.ipynb #f1f9a6ae
 import re
@@ -35,20 +35,20 @@ class ASPP(nn.Module):
 
     def forward(self, features): return sum(branch(features) for branch in self.branches) # (B, d, h, w) -> (B, n, h, w)
 
-# %% ../nbs/11_deeplab.ipynb #5f5c4145
+# %% ../nbs/11_deeplab.ipynb #8b2e679e
 class DeepLabV2(nn.Module):
     "Dilated backbone and `ASPP`, on several scales of the image."
     def __init__(self,
         recipe:Recipe, # `seg_...`
         n_classes:int, # with background
-        weights:str|dict|None=None, # of the backbone; None = the recipe's
+        weights:str|None=None, # of the backbone; None = the recipe's
     ):
         super().__init__()
         r, self.recipe = recipe, recipe
         weights, caffe = r.seg_weights if weights is None else weights, r.seg_style == 'caffe'
-        if caffe and weights not in ('imagenet', 'none') and not isinstance(weights, dict): weights = caffe_weights(weights)
         if caffe and weights == 'imagenet': raise InputError('seg_style caffe: torchvision\'s ImageNet weights are of the other style; give a file with --seg-weights')
-        self.backbone = build_backbone(r.seg_backbone, weights, freeze_batchnorm=r.seg_freeze_batchnorm, output_stride=r.seg_output_stride, dilated=True)
+        self.backbone = build_backbone(r.seg_backbone, weights, freeze_batchnorm=r.seg_freeze_batchnorm, output_stride=r.seg_output_stride, dilated=True,
+                                       read=caffe_weights if caffe else read_weights, flag='--seg-weights')
         if caffe: as_caffe(self.backbone)
         if r.seg_freeze_batchnorm: self.backbone.freeze_norms()
         self.aspp = ASPP(self.backbone.channels, n_classes, r.seg_rates, r.seg_init)
@@ -68,12 +68,11 @@ def _maximum(logits):
     size = logits[0].shape[2:]
     return torch.stack([logits[0]]+[F.interpolate(l, size, mode='bilinear', align_corners=False) for l in logits[1:]]).amax(0)
 
-# %% ../nbs/11_deeplab.ipynb #6175235c
-class _CaffeInput(nn.Module):
+# %% ../nbs/11_deeplab.ipynb #8481b787
+def _caffe_input(x):
     "From normalised RGB to BGR in 0..255 less Caffe's mean."
-    def forward(self, x):
-        scale, shift = (torch.tensor(v, dtype=x.dtype, device=x.device)[None, :, None, None] for v in (STD*255, MEAN*255-np.float32([122.675, 116.669, 104.008])))
-        return (x*scale+shift).flip(1)
+    scale, shift = (torch.tensor(v, dtype=x.dtype, device=x.device)[None, :, None, None] for v in (STD*255, MEAN*255-np.float32([122.675, 116.669, 104.008])))
+    return (x*scale+shift).flip(1)
 
 def as_caffe(
     backbone:nn.Module # `Backbone` of a ResNet, changed in place
@@ -83,14 +82,15 @@ def as_caffe(
         first = stage[0]
         first.conv1.stride, first.conv2.stride = first.conv2.stride, (1, 1)
     backbone.stages[0][3].ceil_mode = True
-    backbone.stages[0].register_forward_pre_hook(lambda stage, args: _CaffeInput()(args[0]))
+    backbone.stages[0].register_forward_pre_hook(lambda stage, args: _caffe_input(args[0]))
 
-# %% ../nbs/11_deeplab.ipynb #692df14c
+# %% ../nbs/11_deeplab.ipynb #f1bcd03e
 def caffe_weights(
     path:Path|str # see `read_weights`
 )->dict[str, Tensor]: # under torchvision's names, without the last layer
     "DeepLab's converted weights; `InputError` if the file holds something else."
     state = {re.sub(r'^(base|scale|Scale)\.', '', k): v for k, v in read_weights(path).items()}
+    if any(k.startswith('backbone.') for k in state): return state           # a network trained here
     if any('.block1.' in k for k in state): state = {_torchvision_name(k): v for k, v in state.items()}
     state = {k: v for k, v in state.items() if not k.startswith(('aspp.', 'layer5.'))}
     if 'conv1.weight' not in state: raise InputError(f'{path}: not DeepLab\'s converted weights; with torchvision\'s, use --seg-style torchvision')
@@ -148,7 +148,7 @@ def segmentation_step(
     descend(optimizer, loss_of_parts(), poly(step//r.seg_lr_every*r.seg_lr_every, steps, r.poly_power))
     return dict(loss=sum(losses))
 
-# %% ../nbs/11_deeplab.ipynb #20484f84
+# %% ../nbs/11_deeplab.ipynb #2129e4c0
 def segmentation_trainer(
     recipe:Recipe, # all settings
     images:ImageSet, # to train on
@@ -161,8 +161,8 @@ def segmentation_trainer(
     r = recipe
     torch.manual_seed(r.seed)
     net = DeepLabV2(r, len(images.classes)+1, weights).to(device, memory_format=torch.channels_last)
-    times = max(1, r.seg_steps*r.seg_batch_size//(10*len(images)))           # an epoch is a tenth of the training at least
-    crops = lambda epoch: LabelledCrops(images, label, r.seg_crop_scales, r.seg_crop, r.seed, epoch, corner=True, times=times)
+    times = max(1, r.seg_steps*r.seg_batch_size//(10*len(images)))           # epochs of about a tenth of the training, where one pass isn't more
+    crops = lambda epoch: LabelledCrops(images, label, r.seg_crop_scales, r.seg_crop, r.seed, epoch, corner=True, times=times, long_side=r.cam_long_side)
     return Trainer(net, segmentation_optimizer(net), segmentation_step, crops, r.seg_batch_size, steps=r.seg_steps, device=device, workers=workers)
 
 # %% ../nbs/11_deeplab.ipynb #e05c613e
@@ -180,19 +180,25 @@ def class_probabilities(
     full = F.interpolate(logits.float(), (image.height, image.width), mode='bilinear', align_corners=False)
     return full.softmax(1)[0].cpu().numpy()
 
-# %% ../nbs/11_deeplab.ipynb #0f2a2799
+# %% ../nbs/11_deeplab.ipynb #dbe12c6b
+def likely_classes(
+    probabilities:np.ndarray, # (n, H, W), sums to 1 over n
+    least:float=.01, # classes that nowhere reach it are left out
+)->tuple[np.ndarray, np.ndarray]: # (m,) ids; (m, H, W), sums to 1 over m
+    "The classes that an image may have, with their share of each pixel."
+    ids = np.flatnonzero(probabilities.max((1, 2)) >= least)
+    return ids, probabilities[ids]/probabilities[ids].sum(0)
+
 def crf_label(
     image:np.ndarray, # (H, W, 3) uint8 RGB
-    probabilities:np.ndarray, # (n, H, W), sums to 1 over n
+    ids:np.ndarray, # (m,) class ids
+    probabilities:np.ndarray, # (m, H, W), sums to 1 over m
     settings:CRFSettings, # see `CRF_SETTINGS`
-    least:float=.01, # classes that nowhere reach it are left out
-)->np.ndarray: # (H, W) uint8 ids 0..n-1
+)->np.ndarray: # (H, W) uint8 ids
     "The label of each pixel after dense CRF."
-    present = np.flatnonzero(probabilities.max((1, 2)) >= least)
-    some = probabilities[present]/probabilities[present].sum(0)
-    return present.astype(np.uint8)[dense_crf(image, some, settings).argmax(0)]
+    return ids.astype(np.uint8)[dense_crf(image, probabilities, settings).argmax(0)]
 
-# %% ../nbs/11_deeplab.ipynb #4585a71a
+# %% ../nbs/11_deeplab.ipynb #a0ecc4e4
 def load_segmentation(
     path:Path|str, # weights file of `DeepLabV2`
     recipe:Recipe, # that it was trained with
@@ -204,5 +210,5 @@ def load_segmentation(
     found = {v.shape[0] for k, v in state.items() if k.startswith('aspp.') and k.endswith('bias')}
     if found and found != {n_classes}: raise InputError(f'{path}: a network for {min(found)} classes with background, but here are {n_classes}; give the network of this data set, or start from it with --seg-weights')
     net = DeepLabV2(recipe, n_classes, 'none')
-    load_weights(net, path, spare=())
+    load_weights(net, path, spare=(), state=state)
     return net.to(device, memory_format=torch.channels_last).eval()

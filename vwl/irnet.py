@@ -6,8 +6,7 @@
 __all__ = ['confident_label', 'EdgeBranch', 'DisplacementBranch', 'IRNet', 'irnet_step', 'irnet_trainer', 'set_mean_shift',
            'edge_map', 'pseudo_label', 'instance_clusters', 'Instances', 'instances']
 
-# %% ../nbs/10_irnet.ipynb #b8ff343a
-import itertools
+# %% ../nbs/10_irnet.ipynb #f772403a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import numpy as np, torch, torch.nn.functional as F
@@ -16,7 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 from .affinity import irnet_loss, random_walk
 from .backbone import build_backbone
-from .data import ImageSet, LabelledCrops, to_tensor
+from .data import ImageSet, LabelledCrops, to_tensor, working_image
+from .files import InputError
 from .recipe import Recipe
 from .seeds import crf_of_labels, threshold_seeds
 from .training import Trainer, descend, poly, sgd
@@ -82,7 +82,7 @@ class DisplacementBranch(nn.Module):
         way = self.read(torch.cat(_cropped([d1, d2, up], d2), 1))
         return way if self.training else way-self.mean[None, :, None, None]
 
-# %% ../nbs/10_irnet.ipynb #dc59f774
+# %% ../nbs/10_irnet.ipynb #e9fb8b41
 class IRNet(nn.Module):
     "Edge branch, and displacement branch if asked for, on a frozen backbone."
     def __init__(self,
@@ -91,7 +91,7 @@ class IRNet(nn.Module):
     ):
         super().__init__()
         self.recipe = recipe
-        self.backbone = build_backbone(recipe.irn_backbone, recipe.irn_weights if weights is None else weights, frozen_stages=5)
+        self.backbone = build_backbone(recipe.irn_backbone, recipe.irn_weights if weights is None else weights, frozen_stages=5, flag='--irn-weights')
         shape = self.backbone.stage_channels, self.backbone.strides
         self.edge, self.displacement = EdgeBranch(*shape), DisplacementBranch(*shape) if recipe.irn_displacement else None
 
@@ -118,7 +118,7 @@ def irnet_step(
     descend(optimizer, [sum(terms.values())], poly(step, steps, net.recipe.poly_power))
     return dict(loss=sum(v.item() for v in terms.values())) | {k: v.item() for k, v in terms.items()}
 
-# %% ../nbs/10_irnet.ipynb #5eadff33
+# %% ../nbs/10_irnet.ipynb #9db8143d
 def irnet_trainer(
     recipe:Recipe, # all settings
     images:ImageSet, # to train on
@@ -132,21 +132,22 @@ def irnet_trainer(
     torch.manual_seed(r.seed)
     net = IRNet(r, weights).to(device, memory_format=torch.channels_last)
     branches = [(list(net.edge.parameters()), r.irn_lr), (list(net.displacement.parameters()) if net.displacement else [], r.irn_lr_displacement)]
-    crops = lambda epoch: LabelledCrops(images, label, r.irn_scales, r.irn_crop, r.seed, epoch, between=True)
+    if -(-r.irn_crop//net.stride) < 2*r.irn_radius-1: raise InputError(f'recipe: a crop of {r.irn_crop} gives edges of {-(-r.irn_crop//net.stride)} pixels, too few for pairs closer than {r.irn_radius}; raise irn_crop or lower irn_radius')
+    crops = lambda epoch: LabelledCrops(images, label, r.irn_scales, r.irn_crop, r.seed, epoch, between=True, long_side=r.cam_long_side)
     return Trainer(net, sgd(branches, r.irn_momentum, r.irn_weight_decay), irnet_step, crops, r.irn_batch_size, epochs=r.irn_epochs, device=device, workers=workers)
 
-# %% ../nbs/10_irnet.ipynb #7bc791cb
+# %% ../nbs/10_irnet.ipynb #81c372b8
 @torch.inference_mode()
 def set_mean_shift(
     net:IRNet, # trained, with a displacement branch
     images:ImageSet, # to take the mean over
-    crop:int=512, # their upper left corners of this size
     device:str='cpu', # of the network
 ):
-    "Make the mean displacement over the images 0, from now on."
+    "Make the mean displacement over the images, their upper left corners of a crop's size, 0 from now on."
     net.eval()
     net.displacement.mean.zero_()
-    ways = [net(to_tensor(np.asarray(images.image(i))[:crop, :crop])[None].to(device))[1].mean((0, 2, 3)) for i in range(len(images))]
+    corners = (np.asarray(working_image(images.image(i), net.recipe.cam_long_side))[:net.recipe.irn_crop, :net.recipe.irn_crop] for i in range(len(images)))
+    ways = [net(to_tensor(c)[None].to(device))[1].mean((0, 2, 3)) for c in corners]
     net.displacement.mean.copy_(sum(ways)/len(ways))
 
 # %% ../nbs/10_irnet.ipynb #c1429bc7
@@ -192,7 +193,7 @@ def instance_clusters(
     y, x = at.round().long().numpy()
     return np.unique(middles[y, x], return_inverse=True)[1].reshape(h, w)
 
-# %% ../nbs/10_irnet.ipynb #5e8fad21
+# %% ../nbs/10_irnet.ipynb #77378a7f
 @dataclass(frozen=True)
 class Instances:
     "The objects of an image; they don't overlap."
@@ -212,17 +213,18 @@ def instances(
 )->Instances:
     "Each class's map walks from each cluster by itself; connected pieces of the outcome are the objects."
     clusters = instance_clusters(displacement)
-    pairs = list(itertools.product(range(len(keys)), range(clusters.max()+1)))
-    apart = torch.stack([maps[c]*torch.from_numpy(clusters == k).to(maps) for c, k in pairs]) if pairs else maps
-    alive = [i for i, m in enumerate(apart) if m.max() > 0][:254]
-    walked = random_walk(apart[alive], edge, recipe.walk_radius, recipe.walk_beta, recipe.walk_steps)
-    won = pseudo_label(walked, np.arange(1, len(alive)+1), size, recipe.walk_background, stride)
-    full = F.interpolate(walked[None], scale_factor=stride, mode='bilinear')[0, :, :size[0], :size[1]].cpu().numpy() if alive else walked
+    mass = np.stack([np.bincount(clusters.ravel(), m.cpu().numpy().ravel()) for m in maps]) if len(keys) else np.zeros((0, 1))
+    pairs = [divmod(int(i), mass.shape[1]) for i in np.argsort(-mass, axis=None, kind='stable')[:254] if mass.flat[i] > 0]       # (class, cluster), heavy ones first
+    if not pairs: return Instances(np.zeros(size, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.float32))
+    apart = torch.stack([maps[c]*torch.from_numpy(clusters == k).to(maps) for c, k in pairs])
+    walked = random_walk(apart, edge, recipe.walk_radius, recipe.walk_beta, recipe.walk_steps)
+    won = pseudo_label(walked, np.arange(1, len(pairs)+1), size, recipe.walk_background, stride)
+    full = F.interpolate(walked[None], scale_factor=stride, mode='bilinear')[0, :, :size[0], :size[1]].cpu().numpy()
     masks, found = np.zeros(size, np.uint8), []
-    for i, k in enumerate(alive):
+    for i, (c, _) in enumerate(pairs):
         pieces, n = ndimage.label(won == i+1)
         for piece in (pieces == p for p in range(1, n+1)):
             if piece.sum() < smallest*piece.size or len(found) == 254: continue
-            found.append((keys[pairs[k][0]], full[i][piece].max()/full.max()))
+            found.append((keys[c], full[i][piece].max()/full.max()))
             masks[piece] = len(found)
     return Instances(masks, np.array([k for k, _ in found], np.uint8), np.array([s for _, s in found], np.float32))

@@ -7,8 +7,8 @@ __all__ = ['THRESHOLDS', 'Run', 'make_run', 'open_run', 'bar', 'pick_device', 't
            'make_cams', 'over_images', 'make_seeds', 'StoredLabels', 'train_irnet', 'load_irnet', 'make_pseudo_labels',
            'train_segmentation', 'make_predictions', 'predict_folder', 'evaluate', 'run_pipeline']
 
-# %% ../nbs/13_pipeline.ipynb #9799f40d
-import collections, multiprocessing, os, platform, shutil, signal, sys, threading, time
+# %% ../nbs/13_pipeline.ipynb #7e9b42c8
+import collections, hashlib, multiprocessing, os, platform, shutil, signal, sys, threading, time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,15 +22,15 @@ from safetensors.torch import save as save_tensors
 import vwl
 from .affinity import random_walk
 from .backbone import load_weights
-from .data import ImageSet, read_folder, read_photographs, to_tensor
-from .deeplab import class_probabilities, crf_label, load_segmentation, segmentation_trainer
+from .data import ImageSet, read_folder, read_photographs, to_tensor, working_image, working_size
+from .deeplab import class_probabilities, crf_label, likely_classes, load_segmentation, segmentation_trainer
 from .files import InputError, atomic_path, fingerprint, load_label, read_json, save_arrays, save_label, write_json
 from .irnet import IRNet, confident_label, edge_map, instances, irnet_trainer, pseudo_label, set_mean_shift
 from .losses import base_rate_loss
 from .metrics import class_iou, confusion_matrix, mean_iou, sweep_thresholds, threshold_histogram
 from .network import Classifier
 from .recipe import STAGE_FIELDS, Recipe, recipe_from_dict, stages_after
-from .seeds import CRF_SETTINGS, crf_seeds, load_cams, multi_scale_maps, normalise_maps, save_cams, strided_size, threshold_seeds, working_image, working_size
+from .seeds import CRF_SETTINGS, crf_seeds, load_cams, multi_scale_maps, normalise_maps, save_cams, strided_size, threshold_seeds
 from .training import classifier_trainer, collapse_warning
 
 # %% ../nbs/13_pipeline.ipynb #2ee5beeb
@@ -139,7 +139,7 @@ def open_run(
     if not _change(run, stored, changes): return run
     return make_run(data, folder, recipe_from_dict(_stored(folder)['recipe']))
 
-# %% ../nbs/13_pipeline.ipynb #4afef0a4
+# %% ../nbs/13_pipeline.ipynb #4ca3eef3
 def _train_first(run): return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
 
 def _change(run, stored, changes):
@@ -154,7 +154,8 @@ def _change(run, stored, changes):
     first = [s for s, names in STAGE_FIELDS.items() if set(names) & set(changed)]
     if 'cams' in first and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {_train_first(run)}')
     for name in 'metrics.json', 'report.html': (folder/name).unlink(missing_ok=True)
-    for stage in {t for s in first for r in (run.recipe, recipe) for t in stages_after(r, s)}: shutil.rmtree(folder/stage, ignore_errors=True)
+    for stage in {t for s in first for r in (run.recipe, recipe) for t in stages_after(r, s)}:
+        if (folder/stage).exists(): shutil.rmtree(folder/stage)
     write_json(folder/'recipe.json', stored | dict(recipe=asdict(recipe)))
     return True
 
@@ -167,14 +168,14 @@ def bar(
     if not sys.stdout.isatty() and 'ipykernel' not in sys.modules: ProgressBar.update_every = 10.
     return progress_bar(items, total=total, leave=False)
 
-# %% ../nbs/13_pipeline.ipynb #da5c03ea
+# %% ../nbs/13_pipeline.ipynb #6ace90fe
 def pick_device(
-    name:str='auto' # 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'
+    name:str='auto' # 'auto', 'cpu', 'cuda', 'cuda:1'
 )->str:
     "The named device; 'auto' is the GPU if there is one."
     if name == 'auto': return 'cuda' if torch.cuda.is_available() else 'cpu'
-    try: torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as e:
+    try: torch.zeros(1, device=name, dtype=torch.float64).item()             # the random walk needs float64
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as e:
         raise InputError(f'device {name!r} can\'t be used ({(str(e) or type(e).__name__).splitlines()[0][:100]}); use --device cpu') from None
     return name
 
@@ -293,7 +294,7 @@ def _begin_worker():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
 
-# %% ../nbs/13_pipeline.ipynb #c4a3b3a2
+# %% ../nbs/13_pipeline.ipynb #37567ba2
 def over_images(
     function:Callable[[Run], object], # called with a run of one image; picklable
     run:Run, # whose scored images are gone through
@@ -306,16 +307,14 @@ def over_images(
 def _pooled(function, items, workers, folder):
     "`map`, in worker processes if there are any; a few items at most wait for them."
     if not workers: yield from map(function, items); return
-    waiting = collections.deque()
+    waiting, pool = collections.deque(), ProcessPoolExecutor(workers, initializer=_begin_worker)
     try:
-        with ProcessPoolExecutor(workers, initializer=_begin_worker) as pool:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 4*workers: yield waiting.popleft().result()
-            while waiting: yield waiting.popleft().result()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 4*workers: yield waiting.popleft().result()
+        while waiting: yield waiting.popleft().result()
     except BrokenProcessPool: raise InputError(f'{folder}: a worker process was ended from outside (out of memory?); finished images are kept, go on with fewer --workers') from None
-    finally:
-        for future in waiting: future.cancel()
+    finally: pool.shutdown(cancel_futures=True)
 
 # %% ../nbs/13_pipeline.ipynb #3df02b36
 def make_seeds(
@@ -350,9 +349,10 @@ class StoredLabels:
             raise InputError(f'{path}: has id {wrong.max()}, but ids go from 0 to {len(self.images.classes)} (and 255 for void); delete it and make it again')
         return label
 
-# %% ../nbs/13_pipeline.ipynb #913f7ffc
+# %% ../nbs/13_pipeline.ipynb #b16d0693
 def _start_from(run, weights):
     "A recipe's initial weights, with 'classifier' as its file."
+    if weights == 'classifier' and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet, and weights are to come from it; {_train_first(run)}, or start from others (--irn-weights, --seg-weights)')
     return str(run.weights) if weights == 'classifier' else weights
 
 def train_irnet(
@@ -370,7 +370,7 @@ def train_irnet(
     labels = StoredLabels(run.train, run.folder/'irnet'/'labels')
     make = lambda weights: irnet_trainer(r, run.train, labels, pick_device(device), workers, weights or _start_from(run, r.irn_weights))
     trainer = _fit(run, 'irnet', make, f'IRNet on {r.irn_backbone}, {len(run.train)} images', say)
-    if r.irn_displacement: set_mean_shift(trainer.net, run.score, r.irn_crop, trainer.device)
+    if r.irn_displacement: set_mean_shift(trainer.net, run.score, trainer.device)
     _keep(run, 'irnet', trainer)
     return path
 
@@ -415,7 +415,7 @@ def _pseudo_label(run, net, device):
         save_arrays(run.instances(name), masks=masks, keys=found.keys, scores=found.scores)
     _save_seed(run.pseudo(name), pseudo_label(walked, keys, size, r.walk_background, net.stride), photograph.size)
 
-# %% ../nbs/13_pipeline.ipynb #9caf196e
+# %% ../nbs/13_pipeline.ipynb #e9caa544
 def _labels_to_learn(run):
     "i -> label of training image i, by `seg_labels`; `InputError` if some are not there."
     kind, images = run.recipe.seg_labels, run.train
@@ -435,22 +435,24 @@ def train_segmentation(
     "DeepLabV2's training into `segmentation/`; goes on from the last checkpoint."
     r, path = run.recipe, run.network('segmentation')
     if path.exists(): return path
-    if r.seg_labels in ('cam', 'crf'): make_seeds(run.on(run.train), workers)
+    if r.seg_labels in ('cam', 'crf'):
+        make_cams(run.on(run.train), device)
+        make_seeds(run.on(run.train), workers)
     labels = _labels_to_learn(run)
     make = lambda weights: segmentation_trainer(r, run.train, labels, pick_device(device), workers, weights or _start_from(run, r.seg_weights))
     trainer = _fit(run, 'segmentation', make, f'DeepLabV2 on {r.seg_backbone}, {len(run.train)} images, labels: {r.seg_labels}', say)
     _keep(run, 'segmentation', trainer)
     return path
 
-# %% ../nbs/13_pipeline.ipynb #9a1278cc
+# %% ../nbs/13_pipeline.ipynb #48bd7f38
 def _predict(item):
-    "Store the labels of one image from its probabilities; runs in a worker process."
-    run, probabilities = item
+    "Store the labels of one image from what the network says; runs in a worker process."
+    run, label, ids, probabilities = item
     name, r, image = run.val.names[0], run.recipe, run.val.image(0)
     if r.predict_crf != 'none':
         pixels = np.asarray(working_image(image, r.cam_long_side))
-        _save_seed(run.prediction('crf', name), crf_label(pixels, probabilities, CRF_SETTINGS[r.predict_crf]), image.size)
-    _save_seed(run.prediction('network', name), probabilities.argmax(0).astype(np.uint8), image.size)
+        _save_seed(run.prediction('crf', name), crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predict_crf]), image.size)
+    _save_seed(run.prediction('network', name), label, image.size)
 
 def make_predictions(
     run:Run, # with a segmentation network
@@ -467,10 +469,11 @@ def _predict_images(run, weights, device, workers):
     if not weights.exists(): raise InputError(f'{weights}: not there yet; train it: vwl segment {weights.parent.parent}')
     device = pick_device(device)
     net = load_segmentation(weights, r, len(run.val.classes)+1, device)
-    found = ((run.only(i), class_probabilities(net, working_image(run.val.image(i), r.cam_long_side), r.predict_flip, device)) for i in todo)
+    said = ((i, class_probabilities(net, working_image(run.val.image(i), r.cam_long_side), r.predict_flip, device)) for i in todo)
+    found = ((run.only(i), P.argmax(0).astype(np.uint8), *likely_classes(P)) for i, P in said)
     for _ in bar(_pooled(_predict, found, min(workers, len(todo)) if r.predict_crf != 'none' else 0, run.folder), len(todo)): pass
 
-# %% ../nbs/13_pipeline.ipynb #5d2489b6
+# %% ../nbs/13_pipeline.ipynb #5c16ba8c
 def predict_folder(
     run:Run, # with a segmentation network
     photographs:Path|str, # folder of images, no tags needed
@@ -479,10 +482,14 @@ def predict_folder(
     workers:int=0, # processes for the CRF
 )->Run: # a run on these images whose `prediction` paths lead to the masks
     "Masks of any folder of photographs into `out/predictions/`."
-    images = read_photographs(photographs, run.train.classes)
-    if Path(out).resolve() == run.folder.resolve(): raise InputError(f'{out}: is the run folder; give another --out')
-    there = replace(run.on(images), folder=Path(out))
-    _predict_images(there, run.network('segmentation'), device, workers)
+    out, images = Path(out), read_photographs(photographs, run.train.classes)
+    if out.resolve() == run.folder.resolve() or Path(photographs).resolve() in (out.resolve(), *out.resolve().parents):
+        raise InputError(f'{out}: is the run folder or lies among the photographs; give another --out')
+    there, r, weights = replace(run.on(images), folder=out), run.recipe, run.network('segmentation')
+    made = fingerprint(hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else '', r.seg_scales, r.predict_flip, r.predict_crf, r.cam_long_side)
+    if (out/'made_by.json').exists() and read_json(out/'made_by.json') != made: raise InputError(f'{out}: has masks of another network or other settings; give another --out, or remove the folder')
+    if weights.exists(): write_json(out/'made_by.json', made)
+    _predict_images(there, weights, device, workers)
     return there
 
 # %% ../nbs/13_pipeline.ipynb #e126bf78

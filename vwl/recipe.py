@@ -16,7 +16,7 @@ Pooling  = Literal['hp', 'gap', 'gmp', 'gwrp', 'lse']
 Words    = Literal['learned', 'memory', 'none']
 Backbone = Literal['resnet50', 'resnet101', 'densenet169', 'mobilenet_v2', 'small']
 
-# %% ../nbs/00_recipe.ipynb #23e92385
+# %% ../nbs/00_recipe.ipynb #aa29554e
 @dataclass(frozen=True)
 class Recipe:
     "All settings of a run. The defaults are what the paper states and, where it is silent, what the published code does, but for its slips."
@@ -66,7 +66,7 @@ class Recipe:
     long_side: tuple[int, int] = (320, 640) # range of the long side of training images, pixels
     crop: int = 512 # side of the training crop, pixels
     # class activation maps
-    cam_long_side: int = 1024 # larger images are shrunk to this before maps and CRF, pixels; VOC and COCO have none
+    cam_long_side: int = 1024 # larger images are shrunk to this for maps, CRF, IRNet and segmentation, pixels; VOC and COCO have none
     scales: tuple[float, ...] = (1., .5, 1.5, 2.) # of the image at inference
     flip: bool = True # each scale with its mirror image
     flip_merge: Literal['max', 'sum'] = 'max' # of a map and its mirror; IRNet sums
@@ -124,7 +124,7 @@ class Recipe:
 
     def __post_init__(self): _check(self)
 
-# %% ../nbs/00_recipe.ipynb #68d07c4e
+# %% ../nbs/00_recipe.ipynb #99559079
 _POSITIVE = ('n_words tau epochs batch_size crop lse_sharpness cam_long_side irn_epochs irn_batch_size irn_crop walk_beta '
              'seg_steps seg_batch_size seg_accumulate seg_crop seg_lr_every').split()
 _NOT_NEGATIVE = ('gamma word_weight frequency_weight decov_weight lr_backbone lr_heads lr_classes momentum weight_decay '
@@ -159,6 +159,7 @@ def _check(recipe):
     need(recipe.irn_background <= recipe.irn_foreground, 'irn_background', f'at most irn_foreground ({recipe.irn_foreground:g})')
     for name in 'irn_radius', 'walk_radius': need(2 <= getattr(recipe, name) <= 64, name, '2 to 64')
     need(recipe.irn_scales[0] <= recipe.irn_scales[1], 'irn_scales', 'two rising numbers')
+    need(not (recipe.seg_labels == 'crf' and recipe.crf == 'none'), 'seg_labels', 'cam, pseudo or masks where crf is none')
     need(recipe.seg_rates and all(r > 0 for r in recipe.seg_rates), 'seg_rates', 'numbers above 0, one at least')
     need(recipe.seg_accumulate <= recipe.seg_batch_size, 'seg_accumulate', f'at most seg_batch_size ({recipe.seg_batch_size})')
     need(recipe.seg_style == 'torchvision' or recipe.seg_backbone in ('resnet50', 'resnet101'), 'seg_style', 'torchvision for backbones other than ResNets')
@@ -167,9 +168,9 @@ def _check(recipe):
     need(recipe.gamma > 0 or recipe.splits, 'gamma', 'above 0 where there are no splits')
     need(recipe.kept_epoch <= recipe.epochs, 'kept_epoch', f'at most epochs ({recipe.epochs}; 0 = the last)')
 
-# %% ../nbs/00_recipe.ipynb #9d906cd3
+# %% ../nbs/00_recipe.ipynb #4b1b24aa
 STAGE_FIELDS = dict( # folder of a stage -> the recipe's fields that no earlier stage reads
-    cams          = ('cam_long_side', 'scales', 'flip', 'flip_merge', 'tags', 'tag_threshold', 'cam_bits'),
+    cams          = ('scales', 'flip', 'flip_merge', 'tags', 'tag_threshold', 'cam_bits'),
     seeds         = ('threshold', 'crf', 'crf_background'),
     irnet         = tuple(f.name for f in fields(Recipe) if f.name.startswith('irn_')),
     pseudo_labels = tuple(f.name for f in fields(Recipe) if f.name.startswith('walk_')),

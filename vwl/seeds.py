@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['CRF_SETTINGS', 'merge_scales', 'multi_scale_maps', 'normalise_maps', 'strided_size', 'save_cams', 'load_cams',
-           'working_size', 'working_image', 'threshold_seeds', 'CRFSettings', 'dense_crf', 'crf_of_labels', 'crf_seeds']
+           'threshold_seeds', 'CRFSettings', 'dense_crf', 'crf_of_labels', 'crf_seeds']
 
-# %% ../nbs/08_seeds.ipynb #735abb7a
+# %% ../nbs/08_seeds.ipynb #e388e772
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from .data import resize, resized, to_tensor
+from .data import resize, to_tensor
 from .files import InputError, load_arrays, save_arrays
 
 # %% ../nbs/08_seeds.ipynb #287b0dee
@@ -93,21 +93,6 @@ def load_cams(
     H, W = at or (H, W)
     if not len(cam): return np.zeros((0, H, W), np.float32), arrays['keys']
     return F.interpolate(cam[None], (H, W), mode='bilinear', align_corners=False)[0].numpy(), arrays['keys']
-
-# %% ../nbs/08_seeds.ipynb #25ccf911
-def working_size(
-    height:int, width:int, # of the image
-    long_side:int, # larger images are shrunk to this
-)->tuple[int, int]: # (H, W)
-    "The size at which maps and seeds of an image are made."
-    return resized((height, width), min(1., long_side/max(height, width)))
-
-def working_image(
-    image:Image.Image, # RGB
-    long_side:int, # larger images are shrunk to this
-)->Image.Image:
-    "The image at its `working_size`."
-    return resize(image, min(1., long_side/max(image.size)))
 
 # %% ../nbs/08_seeds.ipynb #90188239
 def threshold_seeds(
