@@ -17,7 +17,7 @@ from vwl.pipeline import THRESHOLDS, load_irnet, run_pipeline
 from vwl.recipe import preset
 from vwl.report import format_table, overlay_cam, overlay_label, results_table
 from vwl.seeds import load_cams
-from photos import SETTINGS, command
+from photos import SETTINGS, command, matched_crf
 
 SETTINGS = SETTINGS | dict(
     val_list='ImageSets/Segmentation/val.txt', words='learned', n_words=64, lr_backbone=.0005, lr_heads=.005, scales=(1., .5, 1.5),
@@ -85,7 +85,8 @@ def main():
         results[name] = dict(command=shown, metrics=read_json(run.folder/'metrics.json'), history=history)
     print(format_table(results_table(runs)))
     if args.results:
-        results['vwl-l-64']['walked'] = walked_sweep(runs['vwl-l-64'])
+        run, results['vwl-l-64']['walked'] = runs['vwl-l-64'], walked_sweep(runs['vwl-l-64'])
+        results['vwl-l-64']['crf_matched'] = matched_crf(run, results['vwl-l-64']['metrics']['cam_best']['threshold'], args.workers)
         write_json(args.results/'results.json', results)
         draw(*runs.values(), args.results)
 

@@ -59,7 +59,7 @@ def draw_comparison(
     with atomic_path(path) as p: image.quantize(palette=palette).save(p, format='png', optimize=True)
     return Path(path)
 
-# %% ../nbs/16_demo.ipynb #649773cf
+# %% ../nbs/16_demo.ipynb #49000e14
 def _scores(run):
     "mIoU of each stage of a run."
     metrics = read_json(run.folder/'metrics.json')
@@ -72,7 +72,7 @@ def run_demo(
     seed:int=1, # of scenes and training
     device:str='auto', # see `pick_device`
     workers:int=0, # processes for images and CRF
-    n:tuple[int, int]=(800, 200), # scenes to train on and to score
+    n:tuple[int, int]=(700, 200), # scenes to train on and to score
     methods:dict[str, dict]=METHODS, # name -> fields of the recipe
     say:Callable[[str], None]=print, # for lines to the user
     **settings, # fields of the `toy` recipe, for all methods
