@@ -121,6 +121,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'vwl.deeplab.segmentation_step': ('deeplab.html#segmentation_step', 'vwl/deeplab.py'),
                              'vwl.deeplab.segmentation_trainer': ('deeplab.html#segmentation_trainer', 'vwl/deeplab.py')},
             'vwl.demo': { 'vwl.demo._scores': ('demo.html#_scores', 'vwl/demo.py'),
+                          'vwl.demo.confident_share': ('demo.html#confident_share', 'vwl/demo.py'),
                           'vwl.demo.draw_comparison': ('demo.html#draw_comparison', 'vwl/demo.py'),
                           'vwl.demo.drawbacks': ('demo.html#drawbacks', 'vwl/demo.py'),
                           'vwl.demo.run_demo': ('demo.html#run_demo', 'vwl/demo.py')},
