@@ -63,7 +63,7 @@ def save(fig, path):
     fig.tight_layout(pad=.3)
     fig.canvas.draw()
     image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3].copy())
-    image.thumbnail((760, 760))
+    image.thumbnail((640, 640))
     with atomic_path(path) as p: image.quantize(200).save(p, format='png', optimize=True)
     plt.close(fig)
 

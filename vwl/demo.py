@@ -46,7 +46,7 @@ def confident_share(
         called, right = called+sure.sum(), right+(truth[sure] == label[sure]).sum()
     return float(right/max(1, called))
 
-# %% ../nbs/16_demo.ipynb #5f30dc23
+# %% ../nbs/16_demo.ipynb #258ca7b3
 def draw_comparison(
     runs:dict[str, Run], # name -> finished run on the same scenes
     path:Path|str, # PNG to write
@@ -64,7 +64,7 @@ def draw_comparison(
         column[0].set_title(' '.join(last.score.tags(i)), fontsize=8)
     for ax, label in zip(axes[:, 0], ['scene', *runs, *kinds, 'truth']): ax.set_ylabel(label, fontsize=8)
     fig.tight_layout(pad=.3)
-    fig.savefig(drawn := io.BytesIO(), format='png', dpi=72)
+    fig.savefig(drawn := io.BytesIO(), format='png', dpi=66)
     plt.close(fig)
     image = Image.open(drawn).convert('RGB')
     palette = image.quantize(256, Image.Quantize.MAXCOVERAGE)                 # a small file that keeps rare colours
