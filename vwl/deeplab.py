@@ -35,7 +35,7 @@ class ASPP(nn.Module):
 
     def forward(self, features): return sum(branch(features) for branch in self.branches) # (B, d, h, w) -> (B, n, h, w)
 
-# %% ../nbs/11_deeplab.ipynb #8b2e679e
+# %% ../nbs/11_deeplab.ipynb #dac90759
 class DeepLabV2(nn.Module):
     "Dilated backbone and `ASPP`, on several scales of the image."
     def __init__(self,
@@ -46,7 +46,6 @@ class DeepLabV2(nn.Module):
         super().__init__()
         r, self.recipe = recipe, recipe
         weights, caffe = r.seg_weights if weights is None else weights, r.seg_style == 'caffe'
-        if caffe and weights == 'imagenet': raise InputError('seg_style caffe: torchvision\'s ImageNet weights are of the other style; give a file with --seg-weights')
         self.backbone = build_backbone(r.seg_backbone, weights, freeze_batchnorm=r.seg_freeze_batchnorm, output_stride=r.seg_output_stride, dilated=True,
                                        read=caffe_weights if caffe else read_weights, flag='--seg-weights')
         if caffe: as_caffe(self.backbone)

@@ -82,11 +82,11 @@ class DisplacementBranch(nn.Module):
         way = self.read(torch.cat(_cropped([d1, d2, up], d2), 1))
         return way if self.training else way-self.mean[None, :, None, None]
 
-# %% ../nbs/10_irnet.ipynb #e9fb8b41
+# %% ../nbs/10_irnet.ipynb #00a5c2fb
 class IRNet(nn.Module):
     "Edge branch, and displacement branch if asked for, on a frozen backbone."
     def __init__(self,
-        recipe:Recipe, # `irn_backbone`, `irn_weights`, `irn_displacement`
+        recipe:Recipe, # `irn_...`
         weights:str|None=None, # of the backbone; None = the recipe's
     ):
         super().__init__()
@@ -94,6 +94,8 @@ class IRNet(nn.Module):
         self.backbone = build_backbone(recipe.irn_backbone, recipe.irn_weights if weights is None else weights, frozen_stages=5, flag='--irn-weights')
         shape = self.backbone.stage_channels, self.backbone.strides
         self.edge, self.displacement = EdgeBranch(*shape), DisplacementBranch(*shape) if recipe.irn_displacement else None
+        crop, radius = recipe.irn_crop, recipe.irn_radius
+        if (edges := -(-crop//self.stride)) < 2*radius-1: raise InputError(f'recipe: a crop of {crop} gives edges of {edges} pixels, too few for pairs closer than {radius}; raise irn_crop or lower irn_radius')
 
     @property
     def stride(self): return self.backbone.strides[1]
@@ -118,7 +120,7 @@ def irnet_step(
     descend(optimizer, [sum(terms.values())], poly(step, steps, net.recipe.poly_power))
     return dict(loss=sum(v.item() for v in terms.values())) | {k: v.item() for k, v in terms.items()}
 
-# %% ../nbs/10_irnet.ipynb #9db8143d
+# %% ../nbs/10_irnet.ipynb #c9f7342d
 def irnet_trainer(
     recipe:Recipe, # all settings
     images:ImageSet, # to train on
@@ -132,7 +134,6 @@ def irnet_trainer(
     torch.manual_seed(r.seed)
     net = IRNet(r, weights).to(device, memory_format=torch.channels_last)
     branches = [(list(net.edge.parameters()), r.irn_lr), (list(net.displacement.parameters()) if net.displacement else [], r.irn_lr_displacement)]
-    if -(-r.irn_crop//net.stride) < 2*r.irn_radius-1: raise InputError(f'recipe: a crop of {r.irn_crop} gives edges of {-(-r.irn_crop//net.stride)} pixels, too few for pairs closer than {r.irn_radius}; raise irn_crop or lower irn_radius')
     crops = lambda epoch: LabelledCrops(images, label, r.irn_scales, r.irn_crop, r.seed, epoch, between=True, long_side=r.cam_long_side)
     return Trainer(net, sgd(branches, r.irn_momentum, r.irn_weight_decay), irnet_step, crops, r.irn_batch_size, epochs=r.irn_epochs, device=device, workers=workers)
 

@@ -7,7 +7,7 @@ __all__ = ['THRESHOLDS', 'Run', 'make_run', 'open_run', 'bar', 'pick_device', 't
            'make_cams', 'over_images', 'make_seeds', 'StoredLabels', 'train_irnet', 'load_irnet', 'make_pseudo_labels',
            'train_segmentation', 'make_predictions', 'predict_folder', 'evaluate', 'run_pipeline']
 
-# %% ../nbs/13_pipeline.ipynb #7e9b42c8
+# %% ../nbs/13_pipeline.ipynb #939325d3
 import collections, hashlib, multiprocessing, os, platform, shutil, signal, sys, threading, time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +23,7 @@ import vwl
 from .affinity import random_walk
 from .backbone import load_weights
 from .data import ImageSet, read_folder, read_photographs, to_tensor, working_image, working_size
-from .deeplab import class_probabilities, crf_label, likely_classes, load_segmentation, segmentation_trainer
+from .deeplab import DeepLabV2, class_probabilities, crf_label, likely_classes, load_segmentation, segmentation_trainer
 from .files import InputError, atomic_path, fingerprint, load_label, read_json, save_arrays, save_label, write_json
 from .irnet import IRNet, confident_label, edge_map, instances, irnet_trainer, pseudo_label, set_mean_shift
 from .losses import base_rate_loss
@@ -139,7 +139,7 @@ def open_run(
     if not _change(run, stored, changes): return run
     return make_run(data, folder, recipe_from_dict(_stored(folder)['recipe']))
 
-# %% ../nbs/13_pipeline.ipynb #4ca3eef3
+# %% ../nbs/13_pipeline.ipynb #eeaa8c0b
 def _train_first(run): return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
 
 def _change(run, stored, changes):
@@ -151,6 +151,7 @@ def _change(run, stored, changes):
         raise InputError(f'{folder}: {wrong[0]} can\'t change after training; start another run')
     recipe = replace(recipe, **changed)
     if recipe.val_list: read_folder(run.train.root, recipe.classes, recipe.val_list)             # an unreadable list costs nothing
+    with torch.device('meta'): IRNet(recipe, 'none'), DeepLabV2(recipe, len(run.train.classes)+1, 'none')   # nor do networks that can't be
     first = [s for s, names in STAGE_FIELDS.items() if set(names) & set(changed)]
     if 'cams' in first and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {_train_first(run)}')
     for name in 'metrics.json', 'report.html': (folder/name).unlink(missing_ok=True)

@@ -124,7 +124,7 @@ class Recipe:
 
     def __post_init__(self): _check(self)
 
-# %% ../nbs/00_recipe.ipynb #99559079
+# %% ../nbs/00_recipe.ipynb #7945a365
 _POSITIVE = ('n_words tau epochs batch_size crop lse_sharpness cam_long_side irn_epochs irn_batch_size irn_crop walk_beta '
              'seg_steps seg_batch_size seg_accumulate seg_crop seg_lr_every').split()
 _NOT_NEGATIVE = ('gamma word_weight frequency_weight decov_weight lr_backbone lr_heads lr_classes momentum weight_decay '
@@ -163,6 +163,7 @@ def _check(recipe):
     need(recipe.seg_rates and all(r > 0 for r in recipe.seg_rates), 'seg_rates', 'numbers above 0, one at least')
     need(recipe.seg_accumulate <= recipe.seg_batch_size, 'seg_accumulate', f'at most seg_batch_size ({recipe.seg_batch_size})')
     need(recipe.seg_style == 'torchvision' or recipe.seg_backbone in ('resnet50', 'resnet101'), 'seg_style', 'torchvision for backbones other than ResNets')
+    need(recipe.seg_style == 'torchvision' or recipe.seg_weights != 'imagenet', 'seg_style', "torchvision with torchvision's ImageNet weights; give a file as seg_weights for the other style")
     need(recipe.seed < 2**63, 'seed', 'below 2**63')
     need(all(s > 0 for s in recipe.splits), 'splits', 'numbers above 0')
     need(recipe.gamma > 0 or recipe.splits, 'gamma', 'above 0 where there are no splits')
