@@ -44,14 +44,15 @@ def test_bound_in_the_same_run(run, capsys):
     assert changed == {'recipe.json', 'segmentation', 'predictions', 'metrics.json', 'report.html'}
 
 def test_photographs_without_tags(finished, run, tmp_path):
-    "Any folder, subfolders too: palette PNGs of the photographs' size, and pictures."
+    "Any folder, subfolders too: palette PNGs of the photographs' size, and pictures; the run stays as it is."
+    before = contents(run)
     (tmp_path/'photos'/'more').mkdir(parents=True)
     Image.new('RGB', (50, 31)).save(tmp_path/'photos'/'a.jpg'); Image.new('L', (9, 120), 77).save(tmp_path/'photos'/'more'/'b.png')
     for crf, kind in (('deeplab', 'crf'), ('none', 'network')):
         main(['predict', str(run), '--images', str(tmp_path/'photos'), '--out', str(tmp_path/crf), '--predict-crf', crf, '--predict-flip', 'True', '--workers', '0', '--device', 'cpu'])
         masks = [Image.open(tmp_path/crf/'predictions'/kind/f'{n}.png') for n in ('a', 'more/b')]
         assert [(m.size, m.mode) for m in masks] == [((50, 31), 'P'), ((9, 120), 'P')] and (tmp_path/crf/'predictions'/'overlay'/'more'/'b.jpg').exists()
-    assert not (tmp_path/'none'/'predictions'/'crf').exists()
+    assert not (tmp_path/'none'/'predictions'/'crf').exists() and contents(run) == before
 
 def test_instances(finished, tmp_path):
     data, _ = finished

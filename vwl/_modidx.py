@@ -46,6 +46,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                          'vwl.cli.Machine': ('cli.html#machine', 'vwl/cli.py'),
                          'vwl.cli.RunArgs': ('cli.html#runargs', 'vwl/cli.py'),
                          'vwl.cli.TrainArgs': ('cli.html#trainargs', 'vwl/cli.py'),
+                         'vwl.cli._changes': ('cli.html#_changes', 'vwl/cli.py'),
                          'vwl.cli._finish': ('cli.html#_finish', 'vwl/cli.py'),
                          'vwl.cli._open': ('cli.html#_open', 'vwl/cli.py'),
                          'vwl.cli._stage_args': ('cli.html#_stage_args', 'vwl/cli.py'),

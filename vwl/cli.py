@@ -7,9 +7,9 @@ __all__ = ['Preset', 'CamsArgs', 'SeedsArgs', 'IrnetArgs', 'PseudoLabelsArgs', '
            'Machine', 'RunArgs', 'TrainArgs', 'EvaluateArgs', 'DemoArgs', 'run_all', 'train', 'cams', 'seeds', 'irnet',
            'pseudo_labels', 'segment', 'predict', 'evaluate', 'demo', 'parse', 'main']
 
-# %% ../nbs/15_cli.ipynb #3ca9d2a5
+# %% ../nbs/15_cli.ipynb #40961532
 import errno, inspect, os, re, sys
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Union
 import tyro
@@ -100,13 +100,17 @@ def train(args:TrainArgs):
     from vwl.pipeline import make_run, train_classifier
     print(f'weights: {train_classifier(make_run(args.folder, args.out, args.settings), args.machine.device, args.machine.workers)}')
 
-# %% ../nbs/15_cli.ipynb #78dfe146
+# %% ../nbs/15_cli.ipynb #0e4dff3c
 _LATE = {f for names in STAGE_FIELDS.values() for f in names}
 
+def _changes(args):
+    "The settings that were given to a stage command."
+    return {f.name: v for f in fields(args) if f.name in _LATE and (v := getattr(args, f.name)) is not None}
+
 def _open(args):
-    "The run folder of a stage command, with the settings that were changed."
+    "The run folder of a stage command, with its changed settings stored."
     from vwl.pipeline import open_run
-    return open_run(args.run, **{f.name: v for f in fields(args) if f.name in _LATE and (v := getattr(args, f.name)) is not None})
+    return open_run(args.run, **_changes(args))
 
 def cams(args:CamsArgs):
     from vwl.pipeline import make_cams
@@ -132,14 +136,18 @@ def segment(args:SegmentArgs):
     from vwl.pipeline import train_segmentation
     print(f'weights: {train_segmentation(_open(args), args.machine.device, args.machine.workers)}')
 
-# %% ../nbs/15_cli.ipynb #ac4b5773
+# %% ../nbs/15_cli.ipynb #f9925da6
 def predict(args:PredictArgs):
-    from vwl.pipeline import make_predictions, predict_folder
+    from vwl.pipeline import make_predictions, open_run, predict_folder
     from vwl.report import write_overlays
     if (args.images is None) != (args.out is None): raise InputError('predict: --images and --out belong together: a folder of photographs, and one for their masks')
-    run = _open(args)
-    if args.images: run = predict_folder(run, args.images, args.out, args.machine.device, args.machine.workers)
-    else: make_predictions(run, args.machine.device, args.machine.workers)
+    if args.images:
+        run = open_run(args.run)                                              # its settings and its own predictions stay
+        run = replace(run, recipe=replace(run.recipe, **_changes(args)))
+        run = predict_folder(run, args.images, args.out, args.machine.device, args.machine.workers)
+    else:
+        run = _open(args)
+        make_predictions(run, args.machine.device, args.machine.workers)
     write_overlays(run)
     print(f'{len(run.val)} masks: {run.folder/"predictions"}')
 

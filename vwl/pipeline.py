@@ -66,7 +66,7 @@ class Run:
         more = self.score.select([i for i, n in enumerate(self.score.names) if n not in known])
         return replace(self.train, names=self.train.names+more.names, files=self.train.files+more.files, labels=np.concatenate([self.train.labels, more.labels]))
 
-# %% ../nbs/13_pipeline.ipynb #c939dc7c
+# %% ../nbs/13_pipeline.ipynb #23f05748
 def _describe(recipe, data, train, score):
     "What `recipe.json` holds."
     return dict(recipe=asdict(recipe), data=dict(folder=str(Path(data).resolve()), classes=list(train.classes), images=len(train), scored=len(score),
@@ -85,7 +85,8 @@ def _check_same(path, old, new):
     late = {k for fs in STAGE_FIELDS.values() for k in fs}
     if changed and all(c.split()[0] in late for c in changed):
         raise InputError(f'{path}: some of its stages were made with other settings ({"; ".join(changed)}); change them with the command of that stage: vwl {_command(changed[0].split()[0])} {path}')
-    if changed: raise InputError(f'{path}: is a run of another recipe ({"; ".join(changed)}); give another --out, or remove the folder to start again')
+    some = '; '.join(changed[:6]) + (f'; and {len(changed)-6} more' if len(changed) > 6 else '')
+    if changed: raise InputError(f'{path}: is a run of another recipe ({some}); give another --out, or remove the folder to start again')
     if old['data']['fingerprint'] != new['data']['fingerprint']:
         raise InputError(f'{path}: its data set has changed since ({old["data"]["folder"]}: images, tags or lists); give another --out, or remove the folder to start again')
 
@@ -139,7 +140,7 @@ def open_run(
     if not _change(run, stored, changes): return run
     return make_run(data, folder, recipe_from_dict(_stored(folder)['recipe']))
 
-# %% ../nbs/13_pipeline.ipynb #eeaa8c0b
+# %% ../nbs/13_pipeline.ipynb #c61fdaa4
 def _train_first(run): return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
 
 def _change(run, stored, changes):
@@ -151,8 +152,10 @@ def _change(run, stored, changes):
         raise InputError(f'{folder}: {wrong[0]} can\'t change after training; start another run')
     recipe = replace(recipe, **changed)
     if recipe.val_list: read_folder(run.train.root, recipe.classes, recipe.val_list)             # an unreadable list costs nothing
-    with torch.device('meta'): IRNet(recipe, 'none'), DeepLabV2(recipe, len(run.train.classes)+1, 'none')   # nor do networks that can't be
     first = [s for s, names in STAGE_FIELDS.items() if set(names) & set(changed)]
+    tried = lambda weights: 'none' if weights in ('imagenet', 'classifier') else weights          # nor does a network that can't be
+    if 'irnet' in first: IRNet(recipe, tried(recipe.irn_weights))
+    if 'segmentation' in first: DeepLabV2(recipe, len(run.train.classes)+1, tried(recipe.seg_weights))
     if 'cams' in first and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {_train_first(run)}')
     for name in 'metrics.json', 'report.html': (folder/name).unlink(missing_ok=True)
     for stage in {t for s in first for r in (run.recipe, recipe) for t in stages_after(r, s)}:
