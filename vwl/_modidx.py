@@ -193,7 +193,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vwl.pipeline.Run.weights': ('pipeline.html#run.weights', 'vwl/pipeline.py'),
                               'vwl.pipeline.StoredLabels': ('pipeline.html#storedlabels', 'vwl/pipeline.py'),
                               'vwl.pipeline.StoredLabels.__call__': ('pipeline.html#storedlabels.__call__', 'vwl/pipeline.py'),
-                              'vwl.pipeline._begin_worker': ('pipeline.html#_begin_worker', 'vwl/pipeline.py'),
                               'vwl.pipeline._change': ('pipeline.html#_change', 'vwl/pipeline.py'),
                               'vwl.pipeline._check_same': ('pipeline.html#_check_same', 'vwl/pipeline.py'),
                               'vwl.pipeline._command': ('pipeline.html#_command', 'vwl/pipeline.py'),
@@ -207,7 +206,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vwl.pipeline._labels_to_learn': ('pipeline.html#_labels_to_learn', 'vwl/pipeline.py'),
                               'vwl.pipeline._map_metrics': ('pipeline.html#_map_metrics', 'vwl/pipeline.py'),
                               'vwl.pipeline._masked': ('pipeline.html#_masked', 'vwl/pipeline.py'),
-                              'vwl.pipeline._pooled': ('pipeline.html#_pooled', 'vwl/pipeline.py'),
                               'vwl.pipeline._predict': ('pipeline.html#_predict', 'vwl/pipeline.py'),
                               'vwl.pipeline._predict_images': ('pipeline.html#_predict_images', 'vwl/pipeline.py'),
                               'vwl.pipeline._pseudo_label': ('pipeline.html#_pseudo_label', 'vwl/pipeline.py'),
@@ -221,7 +219,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'vwl.pipeline._stored': ('pipeline.html#_stored', 'vwl/pipeline.py'),
                               'vwl.pipeline._sums': ('pipeline.html#_sums', 'vwl/pipeline.py'),
                               'vwl.pipeline._train_first': ('pipeline.html#_train_first', 'vwl/pipeline.py'),
-                              'vwl.pipeline.bar': ('pipeline.html#bar', 'vwl/pipeline.py'),
                               'vwl.pipeline.evaluate': ('pipeline.html#evaluate', 'vwl/pipeline.py'),
                               'vwl.pipeline.image_keys': ('pipeline.html#image_keys', 'vwl/pipeline.py'),
                               'vwl.pipeline.load_classifier': ('pipeline.html#load_classifier', 'vwl/pipeline.py'),
@@ -358,4 +355,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'vwl.words.update_codebook': ('words.html#update_codebook', 'vwl/words.py'),
                            'vwl.words.word_frequencies': ('words.html#word_frequencies', 'vwl/words.py'),
                            'vwl.words.word_labels': ('words.html#word_labels', 'vwl/words.py'),
-                           'vwl.words.word_probabilities': ('words.html#word_probabilities', 'vwl/words.py')}}}
+                           'vwl.words.word_probabilities': ('words.html#word_probabilities', 'vwl/words.py')},
+            'vwl.workers': { 'vwl.workers._begin_worker': ('workers.html#_begin_worker', 'vwl/workers.py'),
+                             'vwl.workers.bar': ('workers.html#bar', 'vwl/workers.py'),
+                             'vwl.workers.pooled': ('workers.html#pooled', 'vwl/workers.py')}}}
