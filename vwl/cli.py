@@ -75,11 +75,11 @@ class DemoArgs:
     seed: int = 1 # of pictures and training
     machine: OmitArgPrefixes[Machine] = field(default_factory=lambda: Machine(workers=0))
 
-# %% ../nbs/15_cli.ipynb #3f05751e
-def _finish(runs, path, shown=None):
+# %% ../nbs/15_cli.ipynb #618ded56
+def _finish(runs, path, machine, shown=None):
     "Report and table of evaluated runs."
     from vwl.report import format_table, results_table, write_report
-    write_report(runs, path, shown=shown)
+    write_report(runs, path, shown=shown, workers=machine.workers, device=machine.device)
     run = runs[shown or list(runs)[-1]]
     whose = "the images' own tags" if run.recipe.tags == 'given' else 'predicted tags'
     if not (run.folder/'metrics.json').exists():
@@ -90,11 +90,11 @@ def _finish(runs, path, shown=None):
         print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.score.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
     print(f'report: {path}')
 
-# %% ../nbs/15_cli.ipynb #98a8521c
+# %% ../nbs/15_cli.ipynb #1eb006d7
 def run_all(args:RunArgs):
     from vwl.pipeline import run_pipeline
     run = run_pipeline(args.folder, args.out, args.settings, args.machine.device, args.machine.workers, until=args.until.replace('-', '_'))
-    _finish({run.folder.name: run}, run.folder/'report.html')
+    _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
 
 def train(args:TrainArgs):
     from vwl.pipeline import make_run, train_classifier
@@ -151,18 +151,18 @@ def predict(args:PredictArgs):
     write_overlays(run)
     print(f'{len(run.val)} masks: {run.folder/"predictions"}')
 
-# %% ../nbs/15_cli.ipynb #3ba642de
+# %% ../nbs/15_cli.ipynb #8425af9c
 def evaluate(args:EvaluateArgs):
     from vwl import pipeline
     run = _open(args)
     if pipeline.evaluate(run, args.machine.workers) is None: raise InputError(f'{run.score.root}: has no masks to score against, or nothing was made to score; put masks in its folder masks, or make seeds first: vwl seeds {run.folder}')
-    _finish({run.folder.name: run}, run.folder/'report.html')
+    _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
 
-# %% ../nbs/15_cli.ipynb #0671bd67
+# %% ../nbs/15_cli.ipynb #f5cd7dda
 def demo(args:DemoArgs):
     from vwl.demo import run_demo
     runs = run_demo(args.out, args.seed, args.machine.device, args.machine.workers)
-    _finish(runs, Path(args.out)/'report.html', list(runs)[-2])
+    _finish(runs, Path(args.out)/'report.html', args.machine, list(runs)[-2])
 
 # %% ../nbs/15_cli.ipynb #05f53409
 COMMANDS = dict(demo=(DemoArgs, demo), run=(RunArgs, run_all), train=(TrainArgs, train), cams=(CamsArgs, cams),
