@@ -124,7 +124,7 @@ def fetch(
     if not path.exists(): os.replace(part, path)
     return path
 
-# %% ../nbs/17_datasets.ipynb #a1e52edf
+# %% ../nbs/17_datasets.ipynb #1e21c72b
 def unpack(
     path:Path|str, # a .tar, .tgz or .zip
     folder:Path|str, # where its members go
@@ -137,7 +137,7 @@ def unpack(
         else:
             with tarfile.open(path) as t: _members(folder, [(m.name, m.size, lambda m=m: t.extractfile(m)) for m in t.getmembers() if m.isfile()])
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as e:
-        raise InputError(f'{path}: damaged or not an archive ({e}); delete it and get it again') from None
+        raise InputError(f'{path}: damaged or not an archive ({(str(e) or type(e).__name__).splitlines()[0].rstrip(":")}); delete it and get it again') from None
     return folder
 
 def _members(folder, members):

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['THRESHOLDS', 'Run', 'make_run', 'open_run', 'pick_device', 'train_classifier', 'load_classifier', 'image_keys',
-           'make_cams', 'over_images', 'make_seeds', 'StoredLabels', 'train_irnet', 'load_irnet', 'make_pseudo_labels',
-           'train_segmentation', 'make_predictions', 'predict_folder', 'evaluate', 'run_pipeline']
+           'make_cams', 'import_cams', 'export_cams', 'over_images', 'make_seeds', 'StoredLabels', 'train_irnet',
+           'load_irnet', 'make_pseudo_labels', 'train_segmentation', 'make_predictions', 'predict_folder',
+           'predict_set', 'evaluate', 'run_pipeline']
 
-# %% ../nbs/13_pipeline.ipynb #50b0bf0d
+# %% ../nbs/13_pipeline.ipynb #099f2b0a
 import hashlib, platform, shutil, time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,7 @@ from .affinity import random_walk
 from .backbone import load_weights
 from .data import ImageSet, read_folder, read_photographs, to_tensor, working_image, working_size
 from .deeplab import DeepLabV2, class_probabilities, crf_label, likely_classes, load_segmentation, segmentation_trainer
+from .exchange import read_published_cams, write_published_cams
 from .files import InputError, atomic_path, fingerprint, load_label, read_json, save_arrays, save_label, write_json
 from .irnet import IRNet, confident_label, edge_map, instances, irnet_trainer, pseudo_label, set_mean_shift
 from .losses import base_rate_loss
@@ -259,6 +261,33 @@ def make_cams(
         maps = multi_scale_maps(net.maps, image, keys, strided_size(*size), r.scales, r.flip, r.flip_merge, device)
         save_cams(run.cam(run.score.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits)
 
+# %% ../nbs/13_pipeline.ipynb #f7a9d118
+def import_cams(
+    run:Run, # its recipe and images; a classifier isn't needed
+    folder:Path|str, # with `NAME.npy` for each image, see `read_published_cams`
+    trusted:bool=False, # the user trusts the files' source; they are pickles
+):
+    "Maps in the published layout into `cams/`, for the images to learn from and the scored ones; what was made with other maps goes."
+    images, r, folder = run.labelled, run.recipe, Path(folder)
+    if not folder.is_dir(): raise InputError(f'{folder}: no such folder')
+    if missing := [n for n in images.names if not (folder/f'{n}.npy').is_file()]: raise InputError(f'{folder/missing[0]}.npy: no such file ({len(missing)} in all); every image needs its maps')
+    sizes = [working_size(*images.image(i).size[::-1], r.cam_long_side) for i in range(len(images))]
+    read = lambda i: read_published_cams(folder/f'{images.names[i]}.npy', sizes[i], len(images.classes), trusted)
+    for i in bar(range(len(images))): read(i)                                 # all are right before anything goes
+    for stage in stages_after(r, 'cams'):
+        if (run.folder/stage).exists(): shutil.rmtree(run.folder/stage)
+    for i in bar(range(len(images))): save_cams(run.cam(images.names[i]), torch.from_numpy(read(i)[0]), read(i)[1], sizes[i], r.cam_bits)
+
+def export_cams(
+    run:Run, # with CAMs
+    folder:Path|str, # for `NAME.npy`
+):
+    "The scored images' maps in the published layout."
+    for i in bar(range(len(run.score))):
+        name, size = run.score.names[i], working_size(*run.score.image(i).size[::-1], run.recipe.cam_long_side)
+        if not run.cam(name).exists(): raise InputError(f'{run.cam(name)}: no maps yet; make them: vwl cams {run.folder}')
+        write_published_cams(Path(folder)/f'{name}.npy', *load_cams(run.cam(name), size, strided_size(*size)), size)
+
 # %% ../nbs/13_pipeline.ipynb #8e7f836e
 def _save_seed(path, seed, size):
     "A mask at the photograph's (width, height)."
@@ -417,7 +446,7 @@ def train_segmentation(
     _keep(run, 'segmentation', trainer)
     return path
 
-# %% ../nbs/13_pipeline.ipynb #77fe79ec
+# %% ../nbs/13_pipeline.ipynb #eea079e6
 def _predict(item):
     "Store the labels of one image from what the network says; runs in a worker process."
     run, label, ids, probabilities = item
@@ -426,16 +455,18 @@ def _predict(item):
         pixels = np.asarray(working_image(image, r.cam_long_side))
         _save_seed(run.prediction('crf', name), crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predict_crf]), image.size)
     _save_seed(run.prediction('network', name), label, image.size)
+    return bool(label.any())
 
 def make_predictions(
     run:Run, # with a segmentation network
     device:str='auto', # see `pick_device`
     workers:int=0, # processes for the CRF
+    say:Callable[[str], None]=print, # for lines to the user
 ):
     "Masks of the validation images into `predictions/`; what is there already is kept."
-    _predict_images(run.on(run.val), run.network('segmentation'), device, workers)
+    _predict_images(run.on(run.val), run.network('segmentation'), device, workers, say)
 
-def _predict_images(run, weights, device, workers):
+def _predict_images(run, weights, device, workers, say):
     "Masks of a run's images by the network in `weights`."
     todo, r = [i for i, name in enumerate(run.val.names) if not run.prediction('network', name).exists()], run.recipe
     if not todo: return
@@ -444,25 +475,40 @@ def _predict_images(run, weights, device, workers):
     net = load_segmentation(weights, r, len(run.val.classes)+1, device)
     said = ((i, class_probabilities(net, working_image(run.val.image(i), r.cam_long_side), r.predict_flip, device)) for i in todo)
     found = ((run.only(i), P.argmax(0).astype(np.uint8), *likely_classes(P)) for i, P in said)
-    for _ in bar(pooled(_predict, found, min(workers, len(todo)) if r.predict_crf != 'none' else 0, run.folder), len(todo)): pass
+    objects = sum(bar(pooled(_predict, found, min(workers, len(todo)) if r.predict_crf != 'none' else 0, run.folder), len(todo)))
+    if not objects: say(f'  warning: the network sees nothing but background in all {len(todo)} images. Either its labels show no objects, or it has not learned: '
+                        "look at the losses in segmentation/history.json, and whether its initial weights are of its style (seg_weights, seg_style)")
 
-# %% ../nbs/13_pipeline.ipynb #5c16ba8c
+# %% ../nbs/13_pipeline.ipynb #1bf91508
 def predict_folder(
     run:Run, # with a segmentation network
     photographs:Path|str, # folder of images, no tags needed
     out:Path|str, # folder for masks
     device:str='auto', # see `pick_device`
     workers:int=0, # processes for the CRF
+    say:Callable[[str], None]=print, # for lines to the user
 )->Run: # a run on these images whose `prediction` paths lead to the masks
     "Masks of any folder of photographs into `out/predictions/`."
-    out, images = Path(out), read_photographs(photographs, run.train.classes)
-    if out.resolve() == run.folder.resolve() or Path(photographs).resolve() in (out.resolve(), *out.resolve().parents):
+    images = read_photographs(photographs, run.train.classes)
+    if Path(out).resolve() == run.folder.resolve() or Path(photographs).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
         raise InputError(f'{out}: is the run folder or lies among the photographs; give another --out')
+    return predict_set(run, images, out, device, workers, say)
+
+def predict_set(
+    run:Run, # with a segmentation network
+    images:ImageSet, # tags and masks aren't needed
+    out:Path|str, # folder for masks
+    device:str='auto', # see `pick_device`
+    workers:int=0, # processes for the CRF
+    say:Callable[[str], None]=print, # for lines to the user
+)->Run: # a run on these images whose `prediction` paths lead to the masks
+    "Masks of any images into `out/predictions/`; `InputError` if those of another network are there."
+    out = Path(out)
     there, r, weights = replace(run.on(images), folder=out), run.recipe, run.network('segmentation')
     made = fingerprint(hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else '', r.seg_scales, r.predict_flip, r.predict_crf, r.cam_long_side)
     if (out/'made_by.json').exists() and read_json(out/'made_by.json') != made: raise InputError(f'{out}: has masks of another network or other settings; give another --out, or remove the folder')
     if weights.exists(): write_json(out/'made_by.json', made)
-    _predict_images(there, weights, device, workers)
+    _predict_images(there, weights, device, workers, say)
     return there
 
 # %% ../nbs/13_pipeline.ipynb #e126bf78
@@ -535,7 +581,7 @@ def evaluate(
     write_json(run.folder/'metrics.json', out)
     return out
 
-# %% ../nbs/13_pipeline.ipynb #9ea78ec2
+# %% ../nbs/13_pipeline.ipynb #5a39407d
 def run_pipeline(
     data:Path|str, # folder of images with tags.csv
     out:Path|str, # run folder
@@ -556,6 +602,6 @@ def run_pipeline(
             make_pseudo_labels(run, device)
     if last > 1:
         train_segmentation(run, device, workers, say)
-        make_predictions(run, device, workers)
+        make_predictions(run, device, workers, say)
     evaluate(run, workers)
     return run

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['overlay_cam', 'overlay_label', 'results_table', 'format_table', 'write_overlays', 'masks_made', 'write_report']
 
-# %% ../nbs/14_report.ipynb #6a85313d
+# %% ../nbs/14_report.ipynb #755521d0
 import base64, html, io
 from collections.abc import Sequence
 from pathlib import Path
 import matplotlib, numpy as np
 from PIL import Image
+from .datasets import paper_figure, read_dataset
 from .files import atomic_path, load_label, read_json, voc_palette
 from .metrics import confusion_matrix, mean_iou
 from .pipeline import Run
@@ -35,7 +36,7 @@ def overlay_label(
     painted = ((1-strength)*image + strength*voc_palette()[label]).round().astype(np.uint8)
     return np.where((label > 0)[..., None], painted, image)
 
-# %% ../nbs/14_report.ipynb #72dd2145
+# %% ../nbs/14_report.ipynb #43a0b4a2
 def results_table(
     runs:dict[str, Run], # name -> run that has been evaluated
 )->list[tuple[str, str, float, str]]: # (run, stage, mIoU, what it depends on)
@@ -51,7 +52,12 @@ def results_table(
             if kind not in m: continue
             s, learned = m[kind], dict(pseudo='pseudo labels', masks='true masks', crf='CRF seeds', cam='seeds')[m[kind]['labels']]
             rows.append((name, 'DeepLabV2'+(' + CRF' if s['crf'] != 'none' else ''), s['miou'], f'learned from {learned}, on {s["images"]} of {s["of"]} validation images' + (f', CRF {s["crf"]}' if s['crf'] != 'none' else '')))
-    return rows
+    return [(name, stage, miou, note+_paper(runs[name], stage)) for name, stage, miou, note in rows]
+
+def _paper(run, stage):
+    "What the paper has for a stage of a run, if it has anything for these lists and this network."
+    figure = paper_figure(read_dataset(run.train.root), run.recipe, stage)
+    return '' if figure is None else f'; the paper {figure}'
 
 def format_table(
     rows:Sequence[tuple[str, str, float, str]] # of `results_table`
