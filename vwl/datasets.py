@@ -48,7 +48,7 @@ def find_data(
     found = (place/inside for place in places for inside in INSIDE if (place/inside/'tags.csv').is_file())
     return next(found, Path(folder))
 
-# %% ../nbs/17_datasets.ipynb #2a4c7a0f
+# %% ../nbs/17_datasets.ipynb #007f67a2
 PAPER = { # (data set, codebook, stage, labels, initial weights of DeepLabV2) -> mIoU
     ('voc', 'learned', 'CAM'): 57.3, ('voc', 'memory', 'CAM'): 56.9, ('voc', 'learned', 'CAM + IRNet'): 71.4,
     ('voc', 'learned', 'DeepLabV2 + CRF', 'pseudo', 'imagenet'): 69.2, ('voc', 'learned', 'DeepLabV2 + CRF', 'pseudo', 'coco'): 70.6,
@@ -66,7 +66,8 @@ def paper_figure(
     if r.classes or r.pooling != 'hp' or (r.backbone, r.seg_backbone) != ('resnet101', 'resnet101'): return None
     if any(not str(getattr(r, k)).endswith(v) for k, v in lists.items()): return None
     if stage in ('CAM', 'CAM + IRNet'): return PAPER.get((described.name, r.words, stage))
-    started, words = 'imagenet' if r.seg_weights == 'imagenet' else 'coco', 'any' if r.seg_labels == 'masks' else r.words
+    started = 'coco' if 'coco' in Path(r.seg_weights).name.lower() else r.seg_weights   # by the file's name
+    words = 'any' if r.seg_labels == 'masks' else r.words
     return PAPER.get((described.name, words, stage, r.seg_labels, started))
 
 # %% ../nbs/17_datasets.ipynb #94974512
