@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np, torch
 from vwl.data import to_tensor
 from vwl.files import read_json, write_json
+from vwl.losses import classification_loss
 from vwl.pipeline import load_classifier, run_pipeline
 from vwl.recipe import preset
 from vwl.scenes import write_scenes
 
+def scores(run, images):
+    "(N, C) raw scores of a run's classifier."
+    net = load_classifier(run)
+    with torch.inference_mode(): return torch.cat([net(to_tensor(images.image(i))[None]).classes for i in range(len(images))])
+
 def doubted(run, truth, n=50):
     "Of the n untagged classes that the classifier believes in most, the share that is there; and the share if they were drawn at random."
-    net = load_classifier(run)
-    with torch.inference_mode():
-        P = np.concatenate([net(to_tensor(run.train.image(i))[None]).classes.numpy() for i in range(len(run.train))])
+    P = scores(run, run.train).numpy()
     there = np.array([[c in truth[name] for c in run.train.classes] for name in run.train.names])[run.train.labels == 0]
     return dict(found=float(there[np.argsort(-P[run.train.labels == 0])[:n]].mean()), by_chance=float(there.mean()), looked_at=n)
 
@@ -38,8 +42,9 @@ if __name__ == '__main__':
         recipe = preset('toy', epochs=6*most//n, train_list=f'lists/{n}.txt', score_list='lists/scored.txt', crf='none')
         run = run_pipeline(data, out/f'{n}-{dropped}', recipe, 'cpu', until='seeds')
         m, h = read_json(run.folder/'metrics.json'), read_json(run.folder/'classifier'/'history.json')
+        unseen = classification_loss(scores(run, run.score), torch.from_numpy(run.score.labels)).item()
         rows.append(dict(images=n, dropped=dropped, a_class=round(float(run.train.labels.sum(0).mean())), epochs=recipe.epochs, steps=h['steps'],
-                         miou=m['cam_best']['miou'], threshold=m['cam_best']['threshold'], loss=h['losses'][-1]['cls']))
+                         miou=m['cam_best']['miou'], threshold=m['cam_best']['threshold'], loss=h['losses'][-1]['cls'], unseen_loss=unseen))
         if dropped: rows[-1] |= doubted(run, {Path(image).stem: tags for image, tags in rows_of})
         print(rows[-1], flush=True)
         write_json(args.results, dict(rows=rows, scored=scored, command='python benchmarks/how_many_images.py'))

@@ -1,12 +1,15 @@
 "VOC 2012 and COCO 2014 from look-alikes of what is published to scores, and to the archive for VOC's test server; maps of other repositories."
 import shutil, tarfile
+from dataclasses import replace
 import numpy as np, pytest
 from PIL import Image
 from vwl.cli import main, parse
+from vwl.datasets import read_dataset, write_dataset
 from vwl.files import read_json
 from vwl.pipeline import open_run
+from vwl.report import results_table
 from vwl.seeds import load_cams
-from conftest import WHOLE
+from conftest import SMALL, WHOLE, WHOLE_SETTINGS
 from look_alike import write_coco, write_voc
 
 # a few steps of each stage with the networks of the paper, from random numbers, which want moving statistics
@@ -29,8 +32,13 @@ def test_voc_to_the_test_server(voc, tmp_path, monkeypatch, capsys, recipe):
     out, run = capsys.readouterr().out, tmp_path/'runs'/f'voc-{recipe}'
     for part in 'resnet101, pooling hp, words learned, 6 images, 20 classes', 'IRNet on resnet50', 'DeepLabV2 on resnet101', 'on 2 of 2 validation images', 'for the test server: ': assert part in out
     r = read_json(run/'recipe.json')['recipe']
-    assert (r['train_list'], r['val_list'], r['n_words']) == ('ImageSets/Segmentation/train_aug.txt', 'ImageSets/Segmentation/val.txt', 256)
-    assert read_json(run/'metrics.json')['images'] == 4 and 'the paper 57.3' in out and 'the paper 71.4' in out
+    assert (r['train_list'], r['val_list'], r['n_words']) == ('lists/train_aug.txt', 'ImageSets/Segmentation/val.txt', 256)
+    assert read_json(run/'metrics.json')['images'] == 4 and 'the paper' not in out   # a part of the data set compares with nothing
+    described, opened = read_dataset(voc/'VOCdevkit'/'VOC2012'), open_run(run)
+    write_dataset(opened.train.root, replace(described, subset=False))
+    notes = {stage: note for _, stage, _, note in results_table({'voc': opened})}
+    write_dataset(opened.train.root, described)
+    assert '; the paper 57.3, but here ' in notes['CAM'] and 'epochs' in notes['CAM'] and '; the paper 71.4' in notes['CAM + IRNet']
     with tarfile.open(run/'results.tgz') as t: names = t.getnames()
     assert names == [f'results/VOC2012/Segmentation/comp6_test_cls/2008_{i:06}.png' for i in (30, 31)]
     if recipe == 'paper': main(['submit', str(run), '--competition', 'comp5', '--out', 'five.tgz', '--workers', '0', '--device', 'cpu'])
@@ -66,9 +74,10 @@ def test_archives_are_unpacked(voc, tmp_path):
     assert masks(tmp_path/'root') == masks(voc) and len(masks(voc)) == 8
 
 @pytest.mark.parametrize('argv, message', [
-    (['prepare', 'voc', '--root', 'empty'], 'empty: has no JPEGImages; put VOCtrainval_11-May-2012.tar there'),
+    (['prepare', 'voc', '--root', 'empty'], 'empty: has no VOC 2012 (JPEGImages, ImageSets/Segmentation/train.txt); put VOCtrainval_11-May-2012.tar there'),
     (['prepare', 'coco', '--root', 'empty'], 'instances_train2014.json: not there'),
-    (['prepare', 'voc', '--root', 'cut'], 'VOCtrainval_11-May-2012.tar: damaged or not an archive'),
+    (['prepare', 'voc', '--root', 'cut', '--subset'], 'VOCtrainval_11-May-2012.tar: damaged or not an archive'),
+    (['prepare', 'voc', '--root', 'cut'], 'VOCtrainval_11-May-2012.tar: not the published archive'),
     (['check', 'empty'], 'empty/tags.csv: no such file'),
     (['run', 'voc'], 'voc: no such folder'),
     (['submit', 'empty'], 'empty: no run there'),
@@ -85,20 +94,30 @@ def test_check_ends_with_errors(data, fails, tmp_path):
     (data/'images'/'scene_00003.png').write_bytes(b'x')
     assert '1 errors, named above' in fails('check', data, '--sheet', tmp_path/'s.png', '--workers', '0')
 
+def test_new_network_new_submission(voc, tmp_path):
+    "What was made for the test server goes with the network that made it."
+    main(['run', str(voc), '--out', str(tmp_path/'run'), *FULL, '--until', 'predictions', '--seg-labels', 'masks', '--seg-backbone', 'mobilenet_v2'])
+    assert (tmp_path/'run'/'results.tgz').exists() and (tmp_path/'run'/'submission').exists()
+    open_run(tmp_path/'run', seg_lr=.002)
+    assert not (tmp_path/'run'/'results.tgz').exists() and not (tmp_path/'run'/'submission').exists()
+
 def test_submit_needs_voc(finished, fails):
     assert 'has no test images' in fails('submit', finished[1])
 
-def test_maps_go_out_and_in(finished, tmp_path, fails):
+def test_maps_go_out_and_in(finished, tmp_path, fails, capsys):
     "Exported maps begin another run, without a classifier, that ends with the same seeds and pseudo labels' classes."
     data, run = finished
     main(['export-cams', str(run), '--out', str(tmp_path/'npy')])
-    begin = ['import-cams', str(data), '--cams', str(tmp_path/'npy'), '--out', str(tmp_path/'run'), *WHOLE]
+    begin = ['import-cams', str(data), '--cams', str(tmp_path/'npy'), '--out', str(tmp_path/'run'), *SMALL, *WHOLE_SETTINGS]
     assert 'say so with --trust-pickles' in fails(*begin)
     main([*begin, '--trust-pickles'])
     ours, theirs = open_run(run), open_run(tmp_path/'run')
     for name in ours.score.names: assert all(np.array_equal(a, b) for a, b in zip(load_cams(ours.cam(name)), load_cams(theirs.cam(name))))
-    for command in 'seeds', 'evaluate': main([command, str(tmp_path/'run'), '--workers', '0'])
+    main(['run', *begin[1:2], *begin[4:], '--until', 'seeds'])
+    assert 'no classifier is trained' in capsys.readouterr().out
     assert read_json(tmp_path/'run'/'metrics.json')['crf'] == read_json(run/'metrics.json')['crf']
+    shutil.copy(tmp_path/'npy'/'scene_00001.npy', tmp_path/'npy'/'scene_00007.npy')
+    assert 'but the tags are' in fails(*begin, '--trust-pickles')             # another order of classes, or another image
     (tmp_path/'npy'/'scene_00007.npy').unlink()
     assert 'scene_00007.npy: no such file (1 in all)' in fails(*begin, '--trust-pickles')
     assert (tmp_path/'run'/'seeds').exists()                                  # nothing was removed for it

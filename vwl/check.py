@@ -33,7 +33,7 @@ class Findings:
             for what, where in more.items(): mine.setdefault(what, []).extend(where)
         return self
 
-# %% ../nbs/17_check.ipynb #f8d25462
+# %% ../nbs/17_check.ipynb #ae8ea726
 def look_at(
     images:ImageSet # of one image; picklable
 )->Findings:
@@ -46,6 +46,8 @@ def look_at(
     except InputError as e: found.errors['images that can\'t be read'] = [f'{name} ({_reason(e)})']; return found
     found.counts['landscape' if size[0] > size[1] else 'portrait' if size[0] < size[1] else 'square'] += 1
     if max(size) > 1024: found.counts['long side above 1,024 px'] += 1
+    with Image.open(images.root/images.files[0]) as image:
+        if image.getexif().get(274, 1) != 1: found.notes['turned by their EXIF: masks must be turned too'] = [name]
     path = images.mask_path(0)
     if path is None or not path.exists(): return found
     found.counts['masks'] += 1
@@ -63,7 +65,7 @@ def look_at(
 
 def _reason(error): return str(error).split(': ', 1)[-1].split('; ')[0]
 
-# %% ../nbs/17_check.ipynb #ba270fe1
+# %% ../nbs/17_check.ipynb #2285712c
 def check_folder(
     root:Path|str, # a data set's folder
     workers:int=0, # processes
@@ -72,21 +74,27 @@ def check_folder(
     images, root, found = read_folder(root), Path(root), Findings()
     for one in bar(pooled(look_at, (images.select([i]) for i in range(len(images))), workers, root), len(images)): found.update(one)
     known, files = set(images.names), {root/f for f in images.files}
-    _note(found, 'images without a row in tags.csv', (p.name for folder in sorted({f.parent for f in files}) for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and p not in files))
+    if not read_dataset(root).name: _note(found, 'images without a row in tags.csv', (p.name for folder in sorted({f.parent for f in files}) for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and p not in files))
     if images.mask_folder: _note(found, 'masks without an image in tags.csv', (p.name for p in sorted(images.mask_folder.rglob('*.png')) if p.relative_to(images.mask_folder).with_suffix('').as_posix() not in known))
     _note(found, 'classes without any tag', (c for c in images.classes if not found.tagged[c]))
-    _check_lists(root, known, found)
+    _check_lists(images, known, found)
     return images, found
 
 def _note(found, what, where):
     "Add a note if there is anything to it."
     if where := list(where): found.notes[what] = where
 
-def _check_lists(root, known, found):
+def _check_lists(images, known, found):
     "Add what there is to say of the lists that the data set names."
-    lists = {k: read_list(root/v) for k, v in read_dataset(root).settings.items() if k.endswith('_list')}
+    root, described = images.root, read_dataset(images.root)
+    lists = {k: read_list(root/v) for k, v in described.settings.items() if k.endswith('_list')}
+    if described.test_list:
+        test = read_list(root/described.test_list)
+        found.counts['test_list'] = len(test)
+        if missing := [n for n in test if not (root/'JPEGImages'/f'{n}.jpg').is_file()]: found.errors['test images that aren\'t there'] = missing
     for name, listed in lists.items():
         found.counts[name] = len(listed)
+        if missing := [n for n in listed if not (images.mask_folder and (images.mask_folder/f'{n}.png').is_file())]: found.errors[f'images of {name} without a mask'] = missing
         if missing := [n for n in listed if n not in known]: found.errors[f'names in {name} without a row in tags.csv'] = missing
     if both := sorted(set(lists.get('train_list', ())) & set(lists.get('val_list', ()))): found.errors['images in train_list and val_list'] = both
 

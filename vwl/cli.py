@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Preset', 'CamsArgs', 'SeedsArgs', 'IrnetArgs', 'PseudoLabelsArgs', 'SegmentArgs', 'PredictArgs', 'COMMANDS',
-           'Workers', 'Machine', 'RunArgs', 'TrainArgs', 'ImportCamsArgs', 'EvaluateArgs', 'ExportCamsArgs',
-           'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'run_all', 'train', 'cams', 'seeds', 'irnet',
-           'pseudo_labels', 'segment', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams',
+           'Workers', 'Machine', 'BeginArgs', 'RunArgs', 'TrainArgs', 'ImportCamsArgs', 'EvaluateArgs',
+           'ExportCamsArgs', 'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'run_all', 'train', 'cams', 'seeds',
+           'irnet', 'pseudo_labels', 'segment', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams',
            'evaluate', 'demo', 'parse', 'main']
 
 # %% ../nbs/15_cli.ipynb #3b583fe4
@@ -33,23 +33,26 @@ class Machine(Workers):
     "where and with how many processes the command runs"
     device: str = 'auto' # 'cpu', 'cuda', ...; 'auto' is the GPU if there is one
 
-# %% ../nbs/15_cli.ipynb #bf6aee15
+# %% ../nbs/15_cli.ipynb #18cf1704
 @dataclass
-class RunArgs:
-    "The whole road from a folder of images and tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels, DeepLabV2, scores, report. The same command again goes on where it was stopped."
+class BeginArgs:
     folder: Annotated[Positional[str], arg(metavar='FOLDER')] # images with tags.csv (columns image,tags); masks optional; or a prepared data set: voc and coco are those in data/
     settings: OmitArgPrefixes[Recipe]
     out: Annotated[str, arg(metavar='RUN')] = '' # run folder; none = runs/FOLDER-RECIPE
     recipe: Preset = 'paper' # settings to start from: what the paper states, what its code does, or small; each field below can be changed
-    until: Literal['seeds', 'pseudo-labels', 'predictions'] = 'predictions' # last stage: masks from maps; from IRNet; from DeepLabV2
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
 
 @dataclass
-class TrainArgs(RunArgs):
+class RunArgs(BeginArgs):
+    "The whole road from a folder of images and tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels, DeepLabV2, scores, report. The same command again goes on where it was stopped."
+    until: Literal['seeds', 'pseudo-labels', 'predictions'] = 'predictions' # last stage: masks from maps; from IRNet; from DeepLabV2
+
+@dataclass
+class TrainArgs(BeginArgs):
     "Train the classifier alone (Algorithm 1) into a run folder."
 
 @dataclass
-class ImportCamsArgs(RunArgs):
+class ImportCamsArgs(BeginArgs):
     "Begin a run with maps of another repository in the published .npy layout; vwl seeds, irnet, ... go on from there."
     cams: Annotated[str, arg(metavar='DIR')] = '' # folder with NAME.npy for each image
     trust_pickles: bool = False # the files are pickles, which can carry code; you trust where they come from
@@ -74,7 +77,7 @@ PredictArgs = _stage_args('PredictArgs', 'Masks by the segmentation network: of 
     images=(Annotated[str|None, arg(help='folder of photographs without tags; needs --out')], None),
     out=(Annotated[str|None, arg(help='folder for their masks and pictures')], None))
 
-# %% ../nbs/15_cli.ipynb #7edbb7ee
+# %% ../nbs/15_cli.ipynb #9bb6b8a7
 @dataclass
 class EvaluateArgs:
     "Score the maps, labels and predictions of a run against true masks, print the table and write report.html."
@@ -83,10 +86,11 @@ class EvaluateArgs:
 
 @dataclass
 class ExportCamsArgs:
-    "Write the scored images' maps as .npy files in the published layout."
+    "Write maps as .npy files in the published layout; those that aren't there yet are made."
     run: Annotated[Positional[str], arg(metavar='RUN')] # run folder
     out: Annotated[str, arg(metavar='DIR')] # folder for NAME.npy
-    machine: OmitArgPrefixes[Workers] = field(default_factory=Workers)
+    images: Literal['train', 'scored', 'val'] = 'scored' # whose: of the images to learn from, the scored or the validation images
+    machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
 
 @dataclass
 class SubmitArgs:
@@ -102,7 +106,7 @@ class PrepareArgs:
     name: Annotated[Positional[Literal['voc', 'coco']], arg(metavar='voc|coco')] # VOC 2012 with SBD, or COCO 2014
     root: Annotated[str, arg(metavar='DIR')] = '' # folder with the archives or what was in them; none = data/NAME
     download: bool = False # fetch the archives that aren't there: 3.4 GB for VOC, 20 GB for COCO
-    subset: bool = False # a part of the data set is meant: counts aren't checked
+    subset: bool = False # a part of the data set is meant: counts and sums aren't checked
     machine: OmitArgPrefixes[Workers] = field(default_factory=Workers)
 
 @dataclass
@@ -134,7 +138,7 @@ def _finish(runs, path, shown=None):
         print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.score.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
     print(f'report: {path}')
 
-# %% ../nbs/15_cli.ipynb #45d8bfde
+# %% ../nbs/15_cli.ipynb #aac545a8
 def _places(args):
     "(data set's folder, run folder) of a command that begins a run."
     data = find_data(args.folder)
@@ -145,7 +149,7 @@ def run_all(args:RunArgs):
     from vwl.pipeline import run_pipeline
     run = run_pipeline(*_places(args), args.settings, args.machine.device, args.machine.workers, until=args.until.replace('-', '_'))
     _finish({run.folder.name: run}, run.folder/'report.html')
-    if args.until == 'predictions' and read_dataset(run.train.root).test_list: print(f'for the test server: {_submit(run, args.machine)}')
+    if args.until == 'predictions' and read_dataset(run.train.root).test_list and not args.settings.classes: print(f'for the test server: {_submit(run, args.machine)}')
 
 def train(args:TrainArgs):
     from vwl.pipeline import make_run, train_classifier
@@ -202,14 +206,14 @@ def predict(args:PredictArgs):
     write_overlays(run)
     print(f'{len(run.val)} masks: {run.folder/"predictions"}')
 
-# %% ../nbs/15_cli.ipynb #8c80aca1
+# %% ../nbs/15_cli.ipynb #3d218dc3
 def _submit(run, machine, out='', competition='comp6'):
     "The archive for the test server."
     from vwl.data import VOC_CLASSES
     from vwl.pipeline import predict_set
     from vwl.voc import test_set, write_submission
     test_list = read_dataset(run.train.root).test_list
-    if not test_list: raise InputError(f'{run.train.root}: has no test images; put VOC2012test.tar into the folder and run vwl prepare voc again')
+    if not test_list: raise InputError(f'{run.train.root}: has no test images; put VOC2012test.tar there and prepare it again: vwl prepare voc --root {run.train.root}')
     if run.train.classes != VOC_CLASSES: raise InputError(f'{run.folder}: its classes are not the 20 of VOC; the test server takes no others')
     images = test_set(run.train.root, test_list)
     there = predict_set(run, images, run.folder/'submission', machine.device, machine.workers)
@@ -233,19 +237,20 @@ def check(args:CheckArgs):
     print(f'contact sheet: {contact_sheet(images, args.sheet or Path(args.folder).resolve().name + "-sheet.jpg")}')
     if found.errors: raise InputError(f'{args.folder}: {sum(map(len, found.errors.values())):,} errors, named above; mend them, or take these images out of the tables')
 
-# %% ../nbs/15_cli.ipynb #bc5b7702
+# %% ../nbs/15_cli.ipynb #261d1a1d
 def import_cams(args:ImportCamsArgs):
     from vwl import pipeline
     if not args.cams: raise InputError('import-cams: give the folder of the .npy files with --cams')
     run = pipeline.make_run(*_places(args), args.settings)
-    pipeline.import_cams(run, args.cams, args.trust_pickles)
-    print(f'{len(run.labelled)} maps: {run.folder/"cams"}; next: vwl seeds {run.folder}')
+    came, of = pipeline.import_cams(run, args.cams, args.trust_pickles)
+    print(f'maps of {came} of {of} images: {run.folder/"cams"}; next: vwl seeds {run.folder}' + ('' if came == of else '; IRNet needs those of all'))
 
 def export_cams(args:ExportCamsArgs):
     from vwl import pipeline
     run = _open(args)
-    pipeline.export_cams(run, args.out)
-    print(f'{len(run.score)} maps: {args.out}')
+    images = dict(train=run.train, scored=run.score, val=run.val)[args.images]
+    pipeline.export_cams(run.on(images), args.out, args.machine.device)
+    print(f'{len(images)} maps: {args.out}')
 
 # %% ../nbs/15_cli.ipynb #3ba642de
 def evaluate(args:EvaluateArgs):
@@ -278,7 +283,7 @@ def _data_settings(argv):
     found = (read_dataset(find_data(a)) for a in argv[1:] if a and not a.startswith('-'))
     return next((d.settings for d in found if d.name), {})
 
-# %% ../nbs/15_cli.ipynb #76389310
+# %% ../nbs/15_cli.ipynb #b9b0c844
 def parse(
     argv:list[str] # arguments without the program's name
 ): # an instance of one of the classes in `COMMANDS`
@@ -287,7 +292,7 @@ def parse(
     settings = preset(name if name in PRESETS else 'paper', **_data_settings(argv), **(dict(words=words) if words in ('memory', 'none') else {}))
     types = []
     for command, (kind, _) in COMMANDS.items():
-        default = kind(tyro.MISSING, settings) if issubclass(kind, RunArgs) else tyro.MISSING
+        default = kind(tyro.MISSING, settings) if issubclass(kind, BeginArgs) else tyro.MISSING
         types.append(Annotated[kind, subcommand(command, default=default) if default is not tyro.MISSING else subcommand(command)])
     return tyro.cli(OmitSubcommandPrefixes[Union[tuple(types)]], prog='vwl', args=argv,
                     description='From image tags to pixel masks: weakly supervised semantic segmentation with visual words and hybrid pooling.')

@@ -4,24 +4,25 @@
 
 # %% auto #0
 __all__ = ['INSIDE', 'PAPER', 'DataSet', 'write_dataset', 'read_dataset', 'find_data', 'paper_figure', 'Archive', 'md5_of',
-           'fetch', 'unpack', 'check_counts']
+           'fetch', 'unpack', 'get_archive', 'is_unpacked', 'check_counts']
 
-# %% ../nbs/17_datasets.ipynb #409f3101
+# %% ../nbs/17_datasets.ipynb #b08c4e8b
 import hashlib, http.client, os, tarfile, time, urllib.error, urllib.request, zipfile, zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from .files import InputError, atomic_path, read_json, write_json
 from .recipe import Recipe
 from .workers import bar
 
-# %% ../nbs/17_datasets.ipynb #d985244d
+# %% ../nbs/17_datasets.ipynb #1e108e57
 @dataclass(frozen=True)
 class DataSet:
     "What `dataset.json` holds."
     name: str # 'voc' or 'coco'
     settings: dict = field(default_factory=dict) # fields of `Recipe`
     test_list: str = '' # list file of images without masks, for the test server; relative to the folder
+    subset: bool = False # a part of the data set, so no published figure compares with its own
 
 def write_dataset(
     folder:Path|str, # of the data set
@@ -48,7 +49,7 @@ def find_data(
     found = (place/inside for place in places for inside in INSIDE if (place/inside/'tags.csv').is_file())
     return next(found, Path(folder))
 
-# %% ../nbs/17_datasets.ipynb #007f67a2
+# %% ../nbs/17_datasets.ipynb #2f1c292d
 PAPER = { # (data set, codebook, stage, labels, initial weights of DeepLabV2) -> mIoU
     ('voc', 'learned', 'CAM'): 57.3, ('voc', 'memory', 'CAM'): 56.9, ('voc', 'learned', 'CAM + IRNet'): 71.4,
     ('voc', 'learned', 'DeepLabV2 + CRF', 'pseudo', 'imagenet'): 69.2, ('voc', 'learned', 'DeepLabV2 + CRF', 'pseudo', 'coco'): 70.6,
@@ -63,14 +64,14 @@ def paper_figure(
 )->float|None: # percent; None if the paper has none, or not for this network, these lists, classes or labels
     "The paper's mIoU of a stage."
     r, lists = recipe, {k: v for k, v in described.settings.items() if k.endswith('_list')}
-    if r.classes or r.pooling != 'hp' or (r.backbone, r.seg_backbone) != ('resnet101', 'resnet101'): return None
+    if described.subset or r.classes or r.pooling != 'hp' or r.tags != 'given' or (r.backbone, r.seg_backbone) != ('resnet101', 'resnet101'): return None
     if any(not str(getattr(r, k)).endswith(v) for k, v in lists.items()): return None
     if stage in ('CAM', 'CAM + IRNet'): return PAPER.get((described.name, r.words, stage))
     started = 'coco' if 'coco' in Path(r.seg_weights).name.lower() else r.seg_weights   # by the file's name
     words = 'any' if r.seg_labels == 'masks' else r.words
     return PAPER.get((described.name, words, stage, r.seg_labels, started))
 
-# %% ../nbs/17_datasets.ipynb #94974512
+# %% ../nbs/17_datasets.ipynb #9d5533d0
 @dataclass(frozen=True)
 class Archive:
     "A published file."
@@ -94,7 +95,7 @@ def _receive(url, part):
     with urllib.request.urlopen(request, timeout=60) as reply, part.open('ab' if reply.status == 206 else 'wb') as f:
         left = int(reply.headers.get('Content-Length') or 0)
         for _ in bar(range(-(-left >> 20) or 1)): f.write(reply.read(1 << 20) if left else reply.read())
-    if left and part.stat().st_size < left: raise http.client.IncompleteRead(b'')
+    if left and part.stat().st_size < left + (have if reply.status == 206 else 0): raise http.client.IncompleteRead(b'')
 
 # %% ../nbs/17_datasets.ipynb #3fada0dd
 def fetch(
@@ -125,27 +126,49 @@ def fetch(
     if not path.exists(): os.replace(part, path)
     return path
 
-# %% ../nbs/17_datasets.ipynb #1e21c72b
+# %% ../nbs/17_datasets.ipynb #384c649f
 def unpack(
     path:Path|str, # a .tar, .tgz or .zip
     folder:Path|str, # where its members go
+    inside:str='', # leading folders of the members that are left away
 )->Path: # `folder`
     "Unpack an archive, going on where that was stopped; `InputError` if it is damaged or a name leads out of the folder."
     path, folder = Path(path), Path(folder)
     try:
         if path.suffix == '.zip':
-            with zipfile.ZipFile(path) as z: _members(folder, [(m.filename, m.file_size, lambda m=m: z.open(m)) for m in z.infolist() if not m.is_dir()])
+            with zipfile.ZipFile(path) as z: _members(folder, [(m.filename.removeprefix(inside), m.file_size, lambda m=m: z.open(m)) for m in z.infolist() if not m.is_dir()])
         else:
-            with tarfile.open(path) as t: _members(folder, [(m.name, m.size, lambda m=m: t.extractfile(m)) for m in t.getmembers() if m.isfile()])
+            with tarfile.open(path) as t: _members(folder, [(m.name.removeprefix(inside), m.size, lambda m=m: t.extractfile(m)) for m in t.getmembers() if m.isfile()])
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as e:
         raise InputError(f'{path}: damaged or not an archive ({(str(e) or type(e).__name__).splitlines()[0].rstrip(":")}); delete it and get it again') from None
     return folder
+
+def get_archive(
+    archive:Archive, # what it should be; without `md5`, what it should be is not known
+    root:Path, # folder of the archive
+    folder:Path, # where its members go
+    download:bool=False, # fetch it if it isn't there
+    subset:bool=False, # it may be another one
+    inside:str='', # see `unpack`
+    say:Callable[[str], None]=print, # for lines to the user
+):
+    "Unpack an archive once, its sum checked; nothing happens if it is neither there nor to be fetched."
+    path, done = root/archive.name, root/f'.{archive.name}.unpacked'
+    if not path.exists() and not (download and archive.url): return
+    if archive.md5 and not subset: fetch(archive, root, say=say)
+    say(f'unpacking {path}')
+    unpack(path, folder, inside)
+    done.touch()
+
+def is_unpacked(root:Path, archive:Archive)->bool: # whether nothing is left of an archive that was begun
+    "Whether an archive isn't there, or was unpacked to its end."
+    return not (root/archive.name).exists() or (root/f'.{archive.name}.unpacked').exists()
 
 def _members(folder, members):
     "Write (name, size, open) of each member that is not there."
     for name, size, opened in bar(members):
         target = folder/name
-        if Path(name).is_absolute() or '..' in Path(name).parts: raise InputError(f'{name}: a name in the archive leads out of the folder; nothing more is unpacked')
+        if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in Path(name).parts: raise InputError(f'{name}: a name in the archive leads out of the folder; nothing more is unpacked')
         if target.exists() and target.stat().st_size == size: continue
         with opened() as source, atomic_path(target) as p, p.open('wb') as f:
             while piece := source.read(1 << 20): f.write(piece)

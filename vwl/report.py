@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['overlay_cam', 'overlay_label', 'results_table', 'format_table', 'write_overlays', 'masks_made', 'write_report']
 
-# %% ../nbs/14_report.ipynb #755521d0
+# %% ../nbs/14_report.ipynb #4269cbe8
 import base64, html, io
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 import matplotlib, numpy as np
 from PIL import Image
@@ -15,6 +16,7 @@ from .datasets import paper_figure, read_dataset
 from .files import atomic_path, load_label, read_json, voc_palette
 from .metrics import confusion_matrix, mean_iou
 from .pipeline import Run
+from .recipe import preset
 from .seeds import load_cams
 
 # %% ../nbs/14_report.ipynb #58d70a2b
@@ -36,7 +38,7 @@ def overlay_label(
     painted = ((1-strength)*image + strength*voc_palette()[label]).round().astype(np.uint8)
     return np.where((label > 0)[..., None], painted, image)
 
-# %% ../nbs/14_report.ipynb #43a0b4a2
+# %% ../nbs/14_report.ipynb #d2d019c1
 def results_table(
     runs:dict[str, Run], # name -> run that has been evaluated
 )->list[tuple[str, str, float, str]]: # (run, stage, mIoU, what it depends on)
@@ -56,8 +58,11 @@ def results_table(
 
 def _paper(run, stage):
     "What the paper has for a stage of a run, if it has anything for these lists and this network."
-    figure = paper_figure(read_dataset(run.train.root), run.recipe, stage)
-    return '' if figure is None else f'; the paper {figure}'
+    figure, r = paper_figure(read_dataset(run.train.root), run.recipe, stage), run.recipe
+    if figure is None or run.imported.exists(): return ''
+    other = min(([f.name for f in fields(r) if not f.name.endswith('_list') and f.name not in ('seed', 'words') and getattr(r, f.name) != getattr(preset(name, words=r.words), f.name)]
+                 for name in ('paper', 'code')), key=len)
+    return f'; the paper {figure}' + (f', but here {", ".join(other[:4])}{", ..." if len(other) > 4 else ""} differ' if other else '')
 
 def format_table(
     rows:Sequence[tuple[str, str, float, str]] # of `results_table`
