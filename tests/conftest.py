@@ -5,9 +5,11 @@ import pytest
 from vwl.cli import main
 from vwl.scenes import write_scenes
 
-TINY = ['--recipe', 'toy', '--epochs', '1', '--crop', '48', '--long-side', '40', '56', '--batch-size', '8', '--n-words', '8', '--scales', '1',
-        '--workers', '0', '--device', 'cpu', '--until', 'seeds']
-WHOLE = [*TINY, '--until', 'predictions', '--irn-epochs', '1', '--irn-crop', '48', '--irn-batch-size', '8', '--seg-steps', '4', '--seg-crop', '48', '--seg-batch-size', '8']
+SMALL = ['--recipe', 'toy', '--epochs', '1', '--crop', '48', '--long-side', '40', '56', '--batch-size', '8', '--n-words', '8', '--scales', '1',
+         '--workers', '0', '--device', 'cpu']
+TINY = [*SMALL, '--until', 'seeds']
+WHOLE_SETTINGS = ['--irn-epochs', '1', '--irn-crop', '48', '--irn-batch-size', '8', '--seg-steps', '4', '--seg-crop', '48', '--seg-batch-size', '8']
+WHOLE = [*SMALL, *WHOLE_SETTINGS]
 
 @pytest.fixture(scope='session')
 def finished(tmp_path_factory):

@@ -3,7 +3,7 @@ import json, shutil, subprocess, sys
 import numpy as np, pytest
 from PIL import Image
 from vwl.cli import main
-from conftest import TINY, WHOLE
+from conftest import SMALL, TINY, WHOLE
 
 def begin(data, tmp_path): return ['run', data, '--out', tmp_path/'new', *TINY]
 def first_image(data): return sorted((data/'images').iterdir())[3]
@@ -85,18 +85,18 @@ def test_run_of_another_recipe(finished, run, fails):
     assert 'another recipe (gamma 2.0 -> 3.0)' in line and '--out' in line
 
 def test_changed_data(data, tmp_path, fails):
-    main([str(a) for a in ['train', *begin(data, tmp_path)[1:]]])
+    main([str(a) for a in ['train', data, '--out', tmp_path/'new', *SMALL]])
     rows = (data/'tags.csv').read_text().splitlines()
     (data/'tags.csv').write_text('\n'.join([*rows[:-1], rows[-1].split(',')[0]+',']))
     assert 'data set has changed' in fails(*begin(data, tmp_path))
 
 @pytest.mark.parametrize('file', ['cams/scene_00004.npz', 'seeds/crf/scene_00004.png', 'recipe.json', 'classifier/weights.safetensors',
-                                  'irnet/weights.safetensors', 'irnet/labels/scene_00004.png', 'pseudo_labels/scene_00004.png', 'segmentation/weights.safetensors', 'predictions/crf/scene_00004.png'])
+                                  'irnet/weights.safetensors', 'pseudo_labels/scene_00004.png', 'segmentation/weights.safetensors', 'predictions/crf/scene_00004.png'])
 @pytest.mark.parametrize('cut', [0, 100])
 def test_damaged_files(run, fails, file, cut):
     (run/file).write_bytes((run/file).read_bytes()[:cut])
     lose, command = next((lose, command) for name, lose, command in (
-        ('cams', 'seeds/cam/scene_00004.png', 'seeds'), ('classifier', 'cams/scene_00004.npz', 'cams'), ('irnet/labels', 'irnet/weights.safetensors', 'irnet'),
+        ('cams', 'seeds/cam/scene_00004.png', 'seeds'), ('classifier', 'cams/scene_00004.npz', 'cams'),
         ('irnet', 'pseudo_labels/scene_00004.png', 'pseudo-labels'), ('pseudo', 'segmentation/weights.safetensors', 'segment'),
         ('segmentation', 'predictions/network/scene_00004.png', 'predict'), ('', 'report.html', 'evaluate')) if name in file)
     (run/lose).unlink()
@@ -113,11 +113,11 @@ def test_damaged_later_checkpoint(run, fails, stage, command):
     (run/stage/'checkpoint.safetensors').write_bytes(b'\0'*50)
     assert f'{stage}/checkpoint.safetensors: not a readable checkpoint' in fails(command, run, '--workers', '0', '--device', 'cpu')
 
-@pytest.mark.parametrize('command, lost', [('seeds', 'seeds/cam'), ('irnet', 'irnet'), ('pseudo-labels', 'pseudo_labels')])
-def test_maps_of_another_image(run, fails, command, lost):
+def test_maps_of_another_image(run, fails):
+    (run/'cams'/'manifest.json').unlink()                                     # else its sum says that it was changed
     z = dict(np.load(run/'cams'/'scene_00002.npz')); z['size'] = np.int32([50, 60]); np.savez_compressed(run/'cams'/'scene_00002.npz', **z)
-    shutil.rmtree(run/lost)
-    line = fails(command, run, '--workers', '0', '--device', 'cpu')
+    shutil.rmtree(run/'seeds')
+    line = fails('seeds', run, '--workers', '0', '--device', 'cpu')
     assert 'scene_00002.npz: CAMs of a 60x50 image, but the image is 96x96' in line and 'vwl cams' in line
 
 @pytest.mark.parametrize('change, message', [
@@ -128,6 +128,7 @@ def test_maps_of_another_image(run, fails, command, lost):
 ], ids=['id', 'size', 'colours', 'missing'])
 def test_pseudo_labels_refused(run, fails, change, message):
     path = run/'pseudo_labels'/'scene_00004.png'
+    (run/'pseudo_labels'/'manifest.json').unlink()                            # else its sum says that it was changed
     if change: change(Image.open(path)).save(path)
     else: path.unlink()
     (run/'segmentation'/'weights.safetensors').unlink()
@@ -136,11 +137,12 @@ def test_pseudo_labels_refused(run, fails, change, message):
 def test_network_of_other_classes(finished, run, tmp_path, fails):
     main(['run', str(finished[0]), '--out', str(tmp_path/'two'), *WHOLE, '--classes', 'fox', 'owl'])
     shutil.copy(tmp_path/'two'/'segmentation'/'weights.safetensors', run/'segmentation')
+    (run/'segmentation'/'manifest.json').unlink()
     shutil.rmtree(run/'predictions')
     assert 'a network for 3 classes with background, but here are 7' in fails('predict', run, '--workers', '0', '--device', 'cpu')
 
 def test_stages_out_of_order(finished, tmp_path, fails):
-    main(['train', str(finished[0]), '--out', str(tmp_path/'new'), *TINY])
+    main(['train', str(finished[0]), '--out', str(tmp_path/'new'), *SMALL])
     for command, message in (('predict', 'train it: vwl segment'), ('segment', 'make them: vwl pseudo-labels'), ('pseudo-labels', 'train it: vwl irnet'), ('evaluate', 'nothing was made to score')):
         assert message in fails(command, tmp_path/'new', '--workers', '0', '--device', 'cpu')
 

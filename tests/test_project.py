@@ -1,7 +1,9 @@
 "The project holds together: one version, notebooks exported, clean and with their outputs."
 import json, re, subprocess, sys
 from configparser import ConfigParser
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 import pytest
 try: import tomllib
 except ImportError: import tomli as tomllib                                     # Python 3.10
@@ -20,6 +22,20 @@ def test_metadata():
     settings = ConfigParser(delimiters=['=']); settings.read(ROOT/'settings.ini')
     assert set(project) == {'name', 'dynamic'}
     for value in (project['name'], vwl.__version__, settings['DEFAULT']['license'], settings['DEFAULT']['description']): assert value in out
+
+def test_names_agree():
+    "What the recipe offers by name is what there is."
+    from vwl.backbone import BACKBONES
+    from vwl.pooling import POOLING
+    from vwl.recipe import Backbone, Pooling, Recipe
+    from vwl.seeds import CRF_SETTINGS
+    offered = {f.name: f.type for f in fields(Recipe)}
+    assert set(get_args(Pooling)) == set(POOLING) and set(get_args(Backbone)) == set(BACKBONES)
+    for name in 'crf', 'predict_crf': assert set(get_args(offered[name])) == {*CRF_SETTINGS, 'none'}
+
+def test_citation():
+    "CITATION.cff has the package's version."
+    assert re.search(r'^version: (.+)$', (ROOT/'CITATION.cff').read_text(), re.M).group(1) == vwl.__version__
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook(path):

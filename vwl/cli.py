@@ -4,42 +4,58 @@
 
 # %% auto #0
 __all__ = ['Preset', 'CamsArgs', 'SeedsArgs', 'IrnetArgs', 'PseudoLabelsArgs', 'SegmentArgs', 'PredictArgs', 'COMMANDS',
-           'Machine', 'RunArgs', 'TrainArgs', 'EvaluateArgs', 'DemoArgs', 'run_all', 'train', 'cams', 'seeds', 'irnet',
-           'pseudo_labels', 'segment', 'predict', 'evaluate', 'demo', 'parse', 'main']
+           'Workers', 'Machine', 'BeginArgs', 'RunArgs', 'TrainArgs', 'ImportCamsArgs', 'EvaluateArgs',
+           'ExportCamsArgs', 'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'run_all', 'train', 'cams', 'seeds',
+           'irnet', 'pseudo_labels', 'segment', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams',
+           'evaluate', 'demo', 'parse', 'main']
 
-# %% ../nbs/15_cli.ipynb #40961532
+# %% ../nbs/15_cli.ipynb #3b583fe4
 import errno, inspect, os, re, sys
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Union
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+from .datasets import find_data, read_dataset
 from .files import InputError, read_json
 from .recipe import PRESETS, STAGE_FIELDS, Recipe, preset
 
-# %% ../nbs/15_cli.ipynb #e3b795b5
+# %% ../nbs/15_cli.ipynb #20d417b4
 Preset = Literal['paper', 'code', 'toy']
 
 @dataclass
-class Machine:
-    "where and with how many processes the command runs"
-    device: str = 'auto' # 'cpu', 'cuda', ...; 'auto' is the GPU if there is one
+class Workers:
+    "with how many processes the command runs"
     workers: int = 2 # processes that load images and compute CRFs; 0 = none beside this one
 
-# %% ../nbs/15_cli.ipynb #c8a675bd
 @dataclass
-class RunArgs:
-    "The whole road from a folder of images and tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels, DeepLabV2, scores, report. The same command again goes on where it was stopped."
-    folder: Annotated[Positional[str], arg(metavar='FOLDER')] # images with tags.csv (columns image,tags); masks optional; or VOC's layout
-    out: Annotated[str, arg(metavar='RUN')] # run folder, e.g. runs/birds
+class Machine(Workers):
+    "where and with how many processes the command runs"
+    device: str = 'auto' # 'cpu', 'cuda', ...; 'auto' is the GPU if there is one
+
+# %% ../nbs/15_cli.ipynb #18cf1704
+@dataclass
+class BeginArgs:
+    folder: Annotated[Positional[str], arg(metavar='FOLDER')] # images with tags.csv (columns image,tags); masks optional; or a prepared data set: voc and coco are those in data/
     settings: OmitArgPrefixes[Recipe]
+    out: Annotated[str, arg(metavar='RUN')] = '' # run folder; none = runs/FOLDER-RECIPE
     recipe: Preset = 'paper' # settings to start from: what the paper states, what its code does, or small; each field below can be changed
-    until: Literal['seeds', 'pseudo-labels', 'predictions'] = 'predictions' # last stage: masks from maps; from IRNet; from DeepLabV2
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
 
 @dataclass
-class TrainArgs(RunArgs):
+class RunArgs(BeginArgs):
+    "The whole road from a folder of images and tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels, DeepLabV2, scores, report. The same command again goes on where it was stopped."
+    until: Literal['seeds', 'pseudo-labels', 'predictions'] = 'predictions' # last stage: masks from maps; from IRNet; from DeepLabV2
+
+@dataclass
+class TrainArgs(BeginArgs):
     "Train the classifier alone (Algorithm 1) into a run folder."
+
+@dataclass
+class ImportCamsArgs(BeginArgs):
+    "Begin a run with maps of another repository in the published .npy layout; vwl seeds, irnet, ... go on from there."
+    cams: Annotated[str, arg(metavar='DIR')] = '' # folder with NAME.npy for each image
+    trust_pickles: bool = False # the files are pickles, which can carry code; you trust where they come from
 
 # %% ../nbs/15_cli.ipynb #3cd479b4
 def _stage_args(name, doc, stage, **more):
@@ -61,12 +77,44 @@ PredictArgs = _stage_args('PredictArgs', 'Masks by the segmentation network: of 
     images=(Annotated[str|None, arg(help='folder of photographs without tags; needs --out')], None),
     out=(Annotated[str|None, arg(help='folder for their masks and pictures')], None))
 
-# %% ../nbs/15_cli.ipynb #b19a1d1d
+# %% ../nbs/15_cli.ipynb #9bb6b8a7
 @dataclass
 class EvaluateArgs:
     "Score the maps, labels and predictions of a run against true masks, print the table and write report.html."
     run: Annotated[Positional[str], arg(metavar='RUN')] # run folder
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
+
+@dataclass
+class ExportCamsArgs:
+    "Write maps as .npy files in the published layout; those that aren't there yet are made."
+    run: Annotated[Positional[str], arg(metavar='RUN')] # run folder
+    out: Annotated[str, arg(metavar='DIR')] # folder for NAME.npy
+    images: Literal['train', 'scored', 'val'] = 'scored' # whose: of the images to learn from, the scored or the validation images
+    machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
+
+@dataclass
+class SubmitArgs:
+    "Predict VOC's test images and write the archive for its test server, checked. `vwl run` does so itself where the test images are there."
+    run: Annotated[Positional[str], arg(metavar='RUN')] # run folder of VOC
+    out: Annotated[str, arg(metavar='FILE')] = '' # archive to write; none = RUN/results.tgz
+    competition: Literal['comp5', 'comp6'] = 'comp6' # comp5: trained on VOC alone; comp6: with other data too, such as ImageNet
+    machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
+
+@dataclass
+class PrepareArgs:
+    "Make masks, lists and tags of a published data set from its archives. What is there already is kept."
+    name: Annotated[Positional[Literal['voc', 'coco']], arg(metavar='voc|coco')] # VOC 2012 with SBD, or COCO 2014
+    root: Annotated[str, arg(metavar='DIR')] = '' # folder with the archives or what was in them; none = data/NAME
+    download: bool = False # fetch the archives that aren't there: 3.4 GB for VOC, 20 GB for COCO
+    subset: bool = False # a part of the data set is meant: counts and sums aren't checked
+    machine: OmitArgPrefixes[Workers] = field(default_factory=Workers)
+
+@dataclass
+class CheckArgs:
+    "Look a data set over: sizes, ids, palette, tags against masks, lists; and draw a contact sheet."
+    folder: Annotated[Positional[str], arg(metavar='FOLDER')] # any data set that vwl run takes
+    sheet: Annotated[str, arg(metavar='FILE')] = '' # JPEG or PNG to draw; none = FOLDER's name with -sheet.jpg, here
+    machine: OmitArgPrefixes[Workers] = field(default_factory=Workers)
 
 @dataclass
 class DemoArgs:
@@ -90,15 +138,22 @@ def _finish(runs, path, machine, shown=None):
         print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.score.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
     print(f'report: {path}')
 
-# %% ../nbs/15_cli.ipynb #1eb006d7
+# %% ../nbs/15_cli.ipynb #2749f970
+def _places(args):
+    "(data set's folder, run folder) of a command that begins a run."
+    data = find_data(args.folder)
+    if (described := read_dataset(data)).name: print(f'{described.name}: {data}, ' + ', '.join(f'{k} {getattr(args.settings, k)}' for k in described.settings))
+    return data, args.out or f'runs/{described.name or Path(args.folder).resolve().name}-{args.recipe}'
+
 def run_all(args:RunArgs):
     from vwl.pipeline import run_pipeline
-    run = run_pipeline(args.folder, args.out, args.settings, args.machine.device, args.machine.workers, until=args.until.replace('-', '_'))
+    run = run_pipeline(*_places(args), args.settings, args.machine.device, args.machine.workers, until=args.until.replace('-', '_'))
     _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
+    if args.until == 'predictions' and read_dataset(run.train.root).test_list and not args.settings.classes: print(f'for the test server: {_submit(run, args.machine)}')
 
 def train(args:TrainArgs):
     from vwl.pipeline import make_run, train_classifier
-    print(f'weights: {train_classifier(make_run(args.folder, args.out, args.settings), args.machine.device, args.machine.workers)}')
+    print(f'weights: {train_classifier(make_run(*_places(args), args.settings), args.machine.device, args.machine.workers)}')
 
 # %% ../nbs/15_cli.ipynb #0e4dff3c
 _LATE = {f for names in STAGE_FIELDS.values() for f in names}
@@ -151,6 +206,52 @@ def predict(args:PredictArgs):
     write_overlays(run)
     print(f'{len(run.val)} masks: {run.folder/"predictions"}')
 
+# %% ../nbs/15_cli.ipynb #3d218dc3
+def _submit(run, machine, out='', competition='comp6'):
+    "The archive for the test server."
+    from vwl.data import VOC_CLASSES
+    from vwl.pipeline import predict_set
+    from vwl.voc import test_set, write_submission
+    test_list = read_dataset(run.train.root).test_list
+    if not test_list: raise InputError(f'{run.train.root}: has no test images; put VOC2012test.tar there and prepare it again: vwl prepare voc --root {run.train.root}')
+    if run.train.classes != VOC_CLASSES: raise InputError(f'{run.folder}: its classes are not the 20 of VOC; the test server takes no others')
+    images = test_set(run.train.root, test_list)
+    there = predict_set(run, images, run.folder/'submission', machine.device, machine.workers)
+    kind = 'network' if run.recipe.predict_crf == 'none' else 'crf'
+    return write_submission(out or run.folder/'results.tgz', images, lambda name: there.prediction(kind, name), competition)
+
+def submit(args:SubmitArgs): print(f'for the test server: {_submit(_open(args), args.machine, args.out, args.competition)}')
+
+# %% ../nbs/15_cli.ipynb #8d6330ad
+def prepare(args:PrepareArgs):
+    from vwl.coco import prepare_coco
+    from vwl.voc import prepare_voc
+    root = args.root or f'data/{args.name}'
+    dict(voc=prepare_voc, coco=prepare_coco)[args.name](root, args.download, args.subset, args.machine.workers)
+    print(f'next: vwl check {root}, vwl run {root}')
+
+def check(args:CheckArgs):
+    from vwl.check import check_folder, contact_sheet, format_findings
+    images, found = check_folder(find_data(args.folder), args.machine.workers)
+    print(format_findings(images, found))
+    print(f'contact sheet: {contact_sheet(images, args.sheet or Path(args.folder).resolve().name + "-sheet.jpg")}')
+    if found.errors: raise InputError(f'{args.folder}: {sum(map(len, found.errors.values())):,} errors, named above; mend them, or take these images out of the tables')
+
+# %% ../nbs/15_cli.ipynb #261d1a1d
+def import_cams(args:ImportCamsArgs):
+    from vwl import pipeline
+    if not args.cams: raise InputError('import-cams: give the folder of the .npy files with --cams')
+    run = pipeline.make_run(*_places(args), args.settings)
+    came, of = pipeline.import_cams(run, args.cams, args.trust_pickles)
+    print(f'maps of {came} of {of} images: {run.folder/"cams"}; next: vwl seeds {run.folder}' + ('' if came == of else '; IRNet needs those of all'))
+
+def export_cams(args:ExportCamsArgs):
+    from vwl import pipeline
+    run = _open(args)
+    images = dict(train=run.train, scored=run.score, val=run.val)[args.images]
+    pipeline.export_cams(run.on(images), args.out, args.machine.device)
+    print(f'{len(images)} maps: {args.out}')
+
 # %% ../nbs/15_cli.ipynb #8425af9c
 def evaluate(args:EvaluateArgs):
     from vwl import pipeline
@@ -164,10 +265,11 @@ def demo(args:DemoArgs):
     runs = run_demo(args.out, args.seed, args.machine.device, args.machine.workers)
     _finish(runs, Path(args.out)/'report.html', args.machine, list(runs)[-2])
 
-# %% ../nbs/15_cli.ipynb #05f53409
+# %% ../nbs/15_cli.ipynb #13724925
 COMMANDS = dict(demo=(DemoArgs, demo), run=(RunArgs, run_all), train=(TrainArgs, train), cams=(CamsArgs, cams),
-                seeds=(SeedsArgs, seeds), irnet=(IrnetArgs, irnet), segment=(SegmentArgs, segment), predict=(PredictArgs, predict), evaluate=(EvaluateArgs, evaluate))
-COMMANDS['pseudo-labels'] = (PseudoLabelsArgs, pseudo_labels)
+                seeds=(SeedsArgs, seeds), irnet=(IrnetArgs, irnet), segment=(SegmentArgs, segment), predict=(PredictArgs, predict), evaluate=(EvaluateArgs, evaluate),
+                prepare=(PrepareArgs, prepare), check=(CheckArgs, check), submit=(SubmitArgs, submit))
+COMMANDS |= {'pseudo-labels': (PseudoLabelsArgs, pseudo_labels), 'import-cams': (ImportCamsArgs, import_cams), 'export-cams': (ExportCamsArgs, export_cams)}
 
 def _value(argv, flag, default):
     "What stands after `flag`, or after `flag=`; before anything else is read."
@@ -176,16 +278,21 @@ def _value(argv, flag, default):
         if a.startswith(flag+'='): return a[len(flag)+1:]
     return default
 
-# %% ../nbs/15_cli.ipynb #461e3568
+def _data_settings(argv):
+    "The settings that a prepared data set among the arguments brings along; those given beside it come first."
+    found = (read_dataset(find_data(a)) for a in argv[1:] if a and not a.startswith('-'))
+    return next((d.settings for d in found if d.name), {})
+
+# %% ../nbs/15_cli.ipynb #b9b0c844
 def parse(
     argv:list[str] # arguments without the program's name
 ): # an instance of one of the classes in `COMMANDS`
     "The command and its arguments; prints help or what is wrong, and exits, as command lines do."
     name, words = _value(argv, '--recipe', 'paper'), _value(argv, '--words', None)
-    settings = preset(name if name in PRESETS else 'paper', **(dict(words=words) if words in ('memory', 'none') else {}))
+    settings = preset(name if name in PRESETS else 'paper', **_data_settings(argv), **(dict(words=words) if words in ('memory', 'none') else {}))
     types = []
     for command, (kind, _) in COMMANDS.items():
-        default = kind(tyro.MISSING, tyro.MISSING, settings) if issubclass(kind, RunArgs) else tyro.MISSING
+        default = kind(tyro.MISSING, settings) if issubclass(kind, BeginArgs) else tyro.MISSING
         types.append(Annotated[kind, subcommand(command, default=default) if default is not tyro.MISSING else subcommand(command)])
     return tyro.cli(OmitSubcommandPrefixes[Union[tuple(types)]], prog='vwl', args=argv,
                     description='From image tags to pixel masks: weakly supervised semantic segmentation with visual words and hybrid pooling.')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['InputError', 'atomic_path', 'read_text', 'write_json', 'read_json', 'save_arrays', 'load_arrays', 'voc_palette',
-           'label_image', 'save_label', 'load_label', 'fingerprint']
+           'label_image', 'save_label', 'load_label', 'sum_of', 'record', 'recorded', 'settle', 'fingerprint']
 
 # %% ../nbs/00_files.ipynb #d1d790f5
 import contextlib, functools, hashlib, json, os
@@ -121,6 +121,42 @@ def load_label(
     except FileNotFoundError: raise InputError(f'{path}: no such file') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise InputError(f'{path}: not a readable image ({e}); replace it') from None
+
+# %% ../nbs/00_files.ipynb #344288f5
+def sum_of(
+    path:Path|str # any file
+)->str: # 16 hexadecimal digits
+    "A digest of a file's bytes."
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
+
+def record(
+    folder:Path, # of a stage
+    path:Path, # a file below it, written just now
+    name:Path|None=None, # what it will be called, if it isn't renamed yet
+):
+    "Note a file's sum. A file may have several: that of before a rename, and of after."
+    line = f'{sum_of(path)} {(name or path).relative_to(folder).as_posix()}\n'
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder/'sums.log').open('a', encoding='utf-8') as f: f.write(line)
+
+def recorded(
+    folder:Path # of a stage
+)->dict[str, set[str]]: # file, relative to the folder -> its sums
+    "The sums of all files that a stage has written; a line that was cut short counts for nothing."
+    sums = {k: {v} for k, v in read_json(folder/'manifest.json').items()} if (folder/'manifest.json').exists() else {}
+    if (folder/'sums.log').exists():
+        for line in (folder/'sums.log').read_text(encoding='utf-8', errors='replace').split('\n')[:-1]:
+            sum, _, name = line.partition(' ')
+            sums.setdefault(name, set()).add(sum)
+    return sums
+
+def settle(
+    folder:Path # of a stage that is done
+):
+    "Sums into `manifest.json`, sorted; those of files that are gone are dropped."
+    if (folder/'sums.log').exists():
+        write_json(folder/'manifest.json', {name: sum_of(folder/name) for name, sums in sorted(recorded(folder).items()) if (folder/name).exists()})
+        (folder/'sums.log').unlink()
 
 # %% ../nbs/00_files.ipynb #291bbb03
 def fingerprint(

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['THRESHOLDS', 'Run', 'make_run', 'open_run', 'pick_device', 'train_classifier', 'load_classifier', 'image_keys',
-           'make_cams', 'over_images', 'make_seeds', 'StoredLabels', 'train_irnet', 'load_irnet', 'make_pseudo_labels',
-           'train_segmentation', 'make_predictions', 'predict_folder', 'evaluate', 'run_pipeline']
+           'make_cams', 'import_cams', 'export_cams', 'over_images', 'make_seeds', 'StoredLabels', 'train_irnet',
+           'load_irnet', 'make_pseudo_labels', 'train_segmentation', 'make_predictions', 'predict_folder',
+           'predict_set', 'evaluate', 'run_pipeline']
 
-# %% ../nbs/13_pipeline.ipynb #50b0bf0d
+# %% ../nbs/13_pipeline.ipynb #e9ea32bc
 import hashlib, platform, shutil, time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,8 @@ from .affinity import random_walk
 from .backbone import load_weights
 from .data import ImageSet, read_folder, read_photographs, to_tensor, working_image, working_size
 from .deeplab import DeepLabV2, class_probabilities, crf_label, likely_classes, load_segmentation, segmentation_trainer
-from .files import InputError, atomic_path, fingerprint, load_label, read_json, save_arrays, save_label, write_json
+from .exchange import read_published_cams, write_published_cams
+from .files import InputError, atomic_path, fingerprint, load_label, read_json, record, recorded, save_arrays, save_label, settle, sum_of, write_json
 from .irnet import IRNet, confident_label, edge_map, instances, irnet_trainer, pseudo_label, set_mean_shift
 from .losses import base_rate_loss
 from .metrics import class_iou, confusion_matrix, mean_iou, sweep_thresholds, threshold_histogram
@@ -30,7 +32,7 @@ from .seeds import CRF_SETTINGS, crf_seeds, load_cams, multi_scale_maps, normali
 from .training import classifier_trainer, collapse_warning
 from .workers import bar, pooled
 
-# %% ../nbs/13_pipeline.ipynb #2ee5beeb
+# %% ../nbs/13_pipeline.ipynb #6e76a408
 @dataclass(frozen=True)
 class Run:
     "A run folder with its recipe and data."
@@ -49,6 +51,8 @@ class Run:
     def network(self, stage:str)->Path: return self.folder/stage/'weights.safetensors'
     @property
     def weights(self)->Path: return self.network('classifier')
+    @property
+    def imported(self)->Path: return self.folder/'cams'/'imported.json'
     def cam(self, name:str)->Path: return self.folder/'cams'/f'{name}.npz'
     def seed(self, kind:str, name:str)->Path: return self.folder/'seeds'/kind/f'{name}.png'
     def confident(self, name:str)->Path: return self.folder/'irnet'/'labels'/f'{name}.png'
@@ -137,7 +141,7 @@ def open_run(
     if not _change(run, stored, changes): return run
     return make_run(data, folder, recipe_from_dict(_stored(folder)['recipe']))
 
-# %% ../nbs/13_pipeline.ipynb #c61fdaa4
+# %% ../nbs/13_pipeline.ipynb #3fa3fbaa
 def _train_first(run): return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
 
 def _change(run, stored, changes):
@@ -155,10 +159,42 @@ def _change(run, stored, changes):
     if 'segmentation' in first: DeepLabV2(recipe, len(run.train.classes)+1, tried(recipe.seg_weights))
     if 'cams' in first and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {_train_first(run)}')
     for name in 'metrics.json', 'report.html': (folder/name).unlink(missing_ok=True)
-    for stage in {t for s in first for r in (run.recipe, recipe) for t in stages_after(r, s)}:
+    gone = {t for s in first for r in (run.recipe, recipe) for t in stages_after(r, s)}
+    if 'predictions' in gone:                                                 # and what was made for the test server
+        gone.add('submission'); (folder/'results.tgz').unlink(missing_ok=True)
+    for stage in gone:
         if (folder/stage).exists(): shutil.rmtree(folder/stage)
     write_json(folder/'recipe.json', stored | dict(recipe=asdict(recipe)))
     return True
+
+# %% ../nbs/13_pipeline.ipynb #d6edfd2c
+def _folder_of(run, path): return run.folder/path.relative_to(run.folder).parts[0]
+
+def _record(run, path, name=None): record(_folder_of(run, name or path), path, name)
+
+def _states(run, paths):
+    "'whole', 'gone', 'new' (a kill came before its sum) or 'damaged' for each of the files of one stage."
+    folder = _folder_of(run, paths[0]) if paths else None
+    sums = recorded(folder) if paths else {}
+    for path in paths:
+        known = sums.get(path.relative_to(folder).as_posix())
+        yield 'gone' if not path.exists() else 'new' if known is None else 'whole' if sum_of(path) in known else 'damaged'
+
+def _left(run, paths_of):
+    "Which images of one stage lack any of their files, or have damaged ones."
+    states = _states(run, [p for paths in paths_of for p in paths])
+    left = []
+    for i, paths in enumerate(paths_of):
+        found = [next(states) for _ in paths]
+        for path, state in zip(paths, found):
+            if state == 'damaged': print(f'  {path}: damaged since it was written; made again')
+        if set(found) != {'whole'}: left.append(i)
+    return left
+
+def _need(run, paths, command):
+    "`InputError` if any of these files of one stage is damaged."
+    damaged = [p for p, state in zip(paths, _states(run, paths)) if state == 'damaged']
+    if damaged: raise InputError(f'{damaged[0]}: damaged or changed since it was written ({len(damaged)} in all); delete it and make it again: vwl {command} {run.folder}')
 
 # %% ../nbs/13_pipeline.ipynb #6ace90fe
 def pick_device(
@@ -171,12 +207,15 @@ def pick_device(
         raise InputError(f'device {name!r} can\'t be used ({(str(e) or type(e).__name__).splitlines()[0][:100]}); use --device cpu') from None
     return name
 
-# %% ../nbs/13_pipeline.ipynb #d014c66a
+# %% ../nbs/13_pipeline.ipynb #c0e4272c
 def _fit(run, stage, make_trainer, about, say, watch=lambda trainer: ''):
     "Train a stage's network; its trainer, or None if the weights are there."
     path = run.network(stage)
-    if path.exists(): return None
+    if not _left(run, [[path]]): return None
     checkpoint = path.with_name('checkpoint.safetensors')
+    if list(_states(run, [checkpoint])) == ['damaged']:
+        say(f'  {checkpoint}: damaged since it was written; training begins again')
+        checkpoint.unlink()
     trainer = make_trainer('none' if checkpoint.exists() else None)
     if checkpoint.exists(): _resume(trainer, checkpoint)
     rates = ' and '.join(f'{g["first_lr"]:g}' for g in trainer.optimizer.param_groups)
@@ -186,7 +225,9 @@ def _fit(run, stage, make_trainer, about, say, watch=lambda trainer: ''):
         means = trainer.train_epoch(bar)
         say(f'  epoch {trainer.epoch}/{trainer.epochs}  ' + '  '.join(f'{k} {v:.4g}' for k, v in means.items()) + f'  {time.time()-started:.0f} s')
         if warning := watch(trainer): say('  warning: '+warning)
-        with atomic_path(checkpoint) as p: p.write_bytes(trainer.state())
+        with atomic_path(checkpoint) as p:
+            p.write_bytes(trainer.state())
+            _record(run, p, checkpoint)                                       # before the rename: without a sum it wouldn't be trusted
     return trainer
 
 def _resume(trainer, checkpoint):
@@ -197,9 +238,12 @@ def _resume(trainer, checkpoint):
 def _keep(run, stage, trainer, **more):
     "Store a trained network and its losses."
     path = run.network(stage)
-    write_json(path.with_name('history.json'), dict(losses=trainer.history, steps=trainer.done, **more))
-    with atomic_path(path) as p: p.write_bytes(save_tensors({k: v.contiguous() for k, v in trainer.net.state_dict().items()}))
+    _record(run, write_json(path.with_name('history.json'), dict(losses=trainer.history, steps=trainer.done, **more)))
+    with atomic_path(path) as p:
+        p.write_bytes(save_tensors({k: v.contiguous() for k, v in trainer.net.state_dict().items()}))
+        _record(run, p, path)
     path.with_name('checkpoint.safetensors').unlink(missing_ok=True)
+    settle(path.parent)
 
 # %% ../nbs/13_pipeline.ipynb #03c7184e
 def train_classifier(
@@ -216,13 +260,14 @@ def train_classifier(
     if trainer: _keep(run, 'classifier', trainer, base_rate=base_rate, collapsed=bool(watch(trainer)))
     return run.weights
 
-# %% ../nbs/13_pipeline.ipynb #73d0ca1b
+# %% ../nbs/13_pipeline.ipynb #fcee99f9
 def load_classifier(
     run:Run, # trained before
     device:str='cpu', # torch device
 )->Classifier: # in evaluation mode
     "The run's network with its weights."
     if not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {_train_first(run)}')
+    _need(run, [run.weights], 'train DATA --out')
     net = Classifier(run.recipe, len(run.train.classes), weights='none')
     load_weights(net, run.weights, spare=())
     return net.to(device, memory_format=torch.channels_last).eval()
@@ -243,13 +288,13 @@ def image_keys(
     scores = net(x.to(device, memory_format=torch.channels_last)).classes[0]
     return (scores.sigmoid() > recipe.tag_threshold).nonzero().flatten().tolist()
 
-# %% ../nbs/13_pipeline.ipynb #7337a1c9
+# %% ../nbs/13_pipeline.ipynb #492b2616
 def make_cams(
     run:Run, # trained before
     device:str='auto', # see `pick_device`
 ):
     "Class activation maps of the scored images into `cams/`, one file an image."
-    todo = [i for i, name in enumerate(run.score.names) if not run.cam(name).exists()]
+    todo = _left(run, [[run.cam(name)] for name in run.score.names])
     if not todo: return
     device, r = pick_device(device), run.recipe
     net = load_classifier(run, device)
@@ -257,27 +302,69 @@ def make_cams(
         image = working_image(run.score.image(i), r.cam_long_side)
         size, keys = (image.height, image.width), image_keys(net, image, run.score.labels[i], r, device)
         maps = multi_scale_maps(net.maps, image, keys, strided_size(*size), r.scales, r.flip, r.flip_merge, device)
-        save_cams(run.cam(run.score.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits)
+        _record(run, save_cams(run.cam(run.score.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits))
+    settle(run.folder/'cams')
 
-# %% ../nbs/13_pipeline.ipynb #8e7f836e
-def _save_seed(path, seed, size):
+# %% ../nbs/13_pipeline.ipynb #ce54ed60
+def import_cams(
+    run:Run, # its recipe and images; a classifier isn't needed
+    folder:Path|str, # with `NAME.npy` for each image, see `read_published_cams`
+    trusted:bool=False, # the user trusts the files' source; they are pickles
+)->tuple[int, int]: # how many came, of how many images to learn from or scored
+    "Maps in the published layout into `cams/`; the scored images need theirs, IRNet all. What was made with other maps goes."
+    images, r, folder = run.labelled, run.recipe, Path(folder)
+    if not folder.is_dir(): raise InputError(f'{folder}: no such folder')
+    there = [i for i, n in enumerate(images.names) if (folder/f'{n}.npy').is_file()]
+    if missing := sorted(set(run.score.names)-{images.names[i] for i in there}): raise InputError(f'{folder/missing[0]}.npy: no such file ({len(missing)} in all); every scored image needs its maps')
+    for i in bar(there): _published(run, images, i, folder, trusted)          # all are right before anything goes
+    for stage in stages_after(r, 'cams'):
+        if (run.folder/stage).exists(): shutil.rmtree(run.folder/stage)
+    for i in bar(there):
+        maps, keys, size = _published(run, images, i, folder, trusted)
+        _record(run, save_cams(run.cam(images.names[i]), torch.from_numpy(maps), keys, size, r.cam_bits))
+    _record(run, write_json(run.imported, dict(folder=str(folder.resolve()))))
+    settle(run.folder/'cams')
+    return len(there), len(images)
+
+def _published(run, images, i, folder, trusted):
+    "(maps, keys, size) of one image; `InputError` if they aren't those of its tags."
+    path, size = folder/f'{images.names[i]}.npy', working_size(*images.image(i).size[::-1], run.recipe.cam_long_side)
+    maps, keys = read_published_cams(path, size, len(images.classes), trusted)
+    named = [images.classes[k-1] for k in sorted(keys)]
+    if run.recipe.tags == 'given' and tuple(named) != images.tags(i):
+        raise InputError(f'{path}: has maps of {" ".join(named) or "no class"}, but the tags are {" ".join(images.tags(i)) or "none"}; are its classes in the order of classes.txt? To take them as they are: --tags predicted')
+    return maps, keys, size
+
+def export_cams(
+    run:Run, # with a classifier, or with CAMs
+    folder:Path|str, # for `NAME.npy`
+    device:str='auto', # for maps that aren't there yet
+):
+    "The scored images' maps in the published layout; with `run.on(...)` those of other images."
+    make_cams(run, device)
+    for i in bar(range(len(run.score))):
+        name, size = run.score.names[i], working_size(*run.score.image(i).size[::-1], run.recipe.cam_long_side)
+        write_published_cams(Path(folder)/f'{name}.npy', *load_cams(run.cam(name), size, strided_size(*size)), size)
+
+# %% ../nbs/13_pipeline.ipynb #392831ae
+def _save_seed(run, path, seed, size):
     "A mask at the photograph's (width, height)."
     image = Image.fromarray(seed)
-    save_label(path, seed if image.size == size else np.asarray(image.resize(size, Image.Resampling.NEAREST)))
+    _record(run, save_label(path, seed if image.size == size else np.asarray(image.resize(size, Image.Resampling.NEAREST))))
 
 def _seed(run):
     "The threshold seed of a run's one image; runs in a worker process."
     name, r, size = run.score.names[0], run.recipe, run.score.image(0).size
     if not run.cam(name).exists(): raise InputError(f'{run.cam(name)}: no maps yet; make them: vwl cams {run.folder}')
     cams, keys = load_cams(run.cam(name), working_size(*size[::-1], r.cam_long_side))
-    _save_seed(run.seed('cam', name), threshold_seeds(cams, keys, r.threshold), size)
+    _save_seed(run, run.seed('cam', name), threshold_seeds(cams, keys, r.threshold), size)
 
 def _crf_seed(run):
     "The CRF seed of a run's one image; runs in a worker process."
     name, r, image = run.score.names[0], run.recipe, run.score.image(0)
     pixels = np.asarray(working_image(image, r.cam_long_side))
     cams, keys = load_cams(run.cam(name), pixels.shape[:2])
-    _save_seed(run.seed('crf', name), crf_seeds(pixels, cams, keys, r.crf_background, CRF_SETTINGS[r.crf]), image.size)
+    _save_seed(run, run.seed('crf', name), crf_seeds(pixels, cams, keys, r.crf_background, CRF_SETTINGS[r.crf]), image.size)
 
 # %% ../nbs/13_pipeline.ipynb #a240bf0f
 def over_images(
@@ -289,7 +376,7 @@ def over_images(
     "Call `function` with the run of each image alone, under a progress bar, in worker processes if there are any."
     return bar(pooled(function, (run.only(i) for i in indices), min(workers, len(indices)), run.folder), len(indices)) if len(indices) else ()
 
-# %% ../nbs/13_pipeline.ipynb #3df02b36
+# %% ../nbs/13_pipeline.ipynb #d2e13a2f
 def make_seeds(
     run:Run, # with CAMs
     workers:int=0, # processes for the CRF
@@ -297,16 +384,18 @@ def make_seeds(
     "Masks by threshold into `seeds/cam/`, then by dense CRF into `seeds/crf/`."
     for kind, make in dict(cam=_seed, crf=_crf_seed).items():
         if kind == 'crf' and run.recipe.crf == 'none': continue
-        todo = [i for i, name in enumerate(run.score.names) if not run.seed(kind, name).exists()]
+        todo = _left(run, [[run.seed(kind, name)] for name in run.score.names])
+        _need(run, [run.cam(run.score.names[i]) for i in todo], 'cams')
         for _ in over_images(make, run, todo, workers): pass
+    settle(run.folder/'seeds')
 
-# %% ../nbs/13_pipeline.ipynb #4ea79bf6
+# %% ../nbs/13_pipeline.ipynb #5d241019
 def _confident(run):
     "The confident label of a run's one image; runs in a worker process."
     name, r, image = run.score.names[0], run.recipe, run.score.image(0)
     pixels = np.asarray(working_image(image, r.cam_long_side))
     cams, keys = load_cams(run.cam(name), pixels.shape[:2])
-    _save_seed(run.confident(name), confident_label(pixels, cams, keys, r.irn_foreground, r.irn_background, r.irn_crf), image.size)
+    _save_seed(run, run.confident(name), confident_label(pixels, cams, keys, r.irn_foreground, r.irn_background, r.irn_crf), image.size)
 
 # %% ../nbs/13_pipeline.ipynb #d3548ea6
 @dataclass(frozen=True)
@@ -322,7 +411,7 @@ class StoredLabels:
             raise InputError(f'{path}: has id {wrong.max()}, but ids go from 0 to {len(self.images.classes)} (and 255 for void); delete it and make it again')
         return label
 
-# %% ../nbs/13_pipeline.ipynb #b16d0693
+# %% ../nbs/13_pipeline.ipynb #8de23b05
 def _start_from(run, weights):
     "A recipe's initial weights, with 'classifier' as its file."
     if weights == 'classifier' and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet, and weights are to come from it; {_train_first(run)}, or start from others (--irn-weights, --seg-weights)')
@@ -336,10 +425,10 @@ def train_irnet(
 )->Path: # the weights
     "Maps and confident labels of the images to learn from, then IRNet's training, into `irnet/`."
     r, path = run.recipe, run.network('irnet')
-    if path.exists(): return path
+    if not _left(run, [[path]]): return path
     learn = run.on(run.train)
     make_cams(learn, device)
-    for _ in over_images(_confident, learn, [i for i, name in enumerate(run.train.names) if not run.confident(name).exists()], workers): pass
+    for _ in over_images(_confident, learn, _left(run, [[run.confident(name)] for name in run.train.names]), workers): pass
     labels = StoredLabels(run.train, run.folder/'irnet'/'labels')
     make = lambda weights: irnet_trainer(r, run.train, labels, pick_device(device), workers, weights or _start_from(run, r.irn_weights))
     trainer = _fit(run, 'irnet', make, f'IRNet on {r.irn_backbone}, {len(run.train)} images', say)
@@ -347,7 +436,7 @@ def train_irnet(
     _keep(run, 'irnet', trainer)
     return path
 
-# %% ../nbs/13_pipeline.ipynb #6fb46dfb
+# %% ../nbs/13_pipeline.ipynb #04e2a32d
 def load_irnet(
     run:Run, # with IRNet trained
     device:str='cpu', # torch device
@@ -355,11 +444,12 @@ def load_irnet(
     "The run's IRNet with its weights."
     path = run.network('irnet')
     if not path.exists(): raise InputError(f'{path}: not there yet; train it: vwl irnet {run.folder}')
+    _need(run, [path], 'irnet')
     net = IRNet(run.recipe, 'none')
     load_weights(net, path, spare=())
     return net.to(device, memory_format=torch.channels_last).eval()
 
-# %% ../nbs/13_pipeline.ipynb #0463848f
+# %% ../nbs/13_pipeline.ipynb #9b1ad859
 def make_pseudo_labels(
     run:Run, # with IRNet trained
     device:str='auto', # see `pick_device`
@@ -367,11 +457,12 @@ def make_pseudo_labels(
     "The maps' random walk between IRNet's edges, into `pseudo_labels/`."
     todo, r = run.on(run.labelled), run.recipe
     make_cams(todo, device)
-    left = [i for i, name in enumerate(todo.score.names) if not (run.pseudo(name).exists() and (run.instances(name).exists() or not r.irn_displacement))]
+    left = _left(run, [[run.pseudo(name), *([run.instances(name)] if r.irn_displacement else [])] for name in todo.score.names])
     if not left: return
     device = pick_device(device)
     net = load_irnet(run, device)
     for i in bar(left): _pseudo_label(todo.only(i), net, device)
+    settle(run.folder/'pseudo_labels')
 
 def _pseudo_label(run, net, device):
     "The pseudo label of a run's one image, and its instances if there are displacements."
@@ -385,10 +476,10 @@ def _pseudo_label(run, net, device):
     if way is not None:
         found = instances(maps, keys, edge, way, size, r, net.stride)
         masks = np.asarray(Image.fromarray(found.masks).resize(photograph.size, Image.Resampling.NEAREST))
-        save_arrays(run.instances(name), masks=masks, keys=found.keys, scores=found.scores)
-    _save_seed(run.pseudo(name), pseudo_label(walked, keys, size, r.walk_background, net.stride), photograph.size)
+        _record(run, save_arrays(run.instances(name), masks=masks, keys=found.keys, scores=found.scores))
+    _save_seed(run, run.pseudo(name), pseudo_label(walked, keys, size, r.walk_background, net.stride), photograph.size)
 
-# %% ../nbs/13_pipeline.ipynb #e9caa544
+# %% ../nbs/13_pipeline.ipynb #670477d1
 def _labels_to_learn(run):
     "i -> label of training image i, by `seg_labels`; `InputError` if some are not there."
     kind, images = run.recipe.seg_labels, run.train
@@ -397,7 +488,9 @@ def _labels_to_learn(run):
     missing = [p for i in range(len(images)) if not ((p := path_of(i)) and p.exists())]
     if missing and kind == 'masks': raise InputError(f'{missing[0] or images.root}: no mask ({len(missing)} missing in all); put true masks there, or learn from --seg-labels pseudo')
     if missing: raise InputError(f'{missing[0]}: not there yet ({len(missing)} missing in all); make them: {command} {run.folder}')
-    return images.mask if kind == 'masks' else StoredLabels(images, run.folder/folder)
+    if kind == 'masks': return images.mask
+    _need(run, [path_of(i) for i in range(len(images))], command.removeprefix('vwl '))
+    return StoredLabels(images, run.folder/folder)
 
 def train_segmentation(
     run:Run, # with labels to learn from
@@ -407,7 +500,7 @@ def train_segmentation(
 )->Path: # the weights
     "DeepLabV2's training into `segmentation/`; goes on from the last checkpoint."
     r, path = run.recipe, run.network('segmentation')
-    if path.exists(): return path
+    if not _left(run, [[path]]): return path
     if r.seg_labels in ('cam', 'crf'):
         make_cams(run.on(run.train), device)
         make_seeds(run.on(run.train), workers)
@@ -417,55 +510,76 @@ def train_segmentation(
     _keep(run, 'segmentation', trainer)
     return path
 
-# %% ../nbs/13_pipeline.ipynb #77fe79ec
+# %% ../nbs/13_pipeline.ipynb #8677ecb5
 def _predict(item):
     "Store the labels of one image from what the network says; runs in a worker process."
     run, label, ids, probabilities = item
     name, r, image = run.val.names[0], run.recipe, run.val.image(0)
     if r.predict_crf != 'none':
         pixels = np.asarray(working_image(image, r.cam_long_side))
-        _save_seed(run.prediction('crf', name), crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predict_crf]), image.size)
-    _save_seed(run.prediction('network', name), label, image.size)
+        _save_seed(run, run.prediction('crf', name), crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predict_crf]), image.size)
+    _save_seed(run, run.prediction('network', name), label, image.size)
+    return bool(label.any())
 
 def make_predictions(
     run:Run, # with a segmentation network
     device:str='auto', # see `pick_device`
     workers:int=0, # processes for the CRF
+    say:Callable[[str], None]=print, # for lines to the user
 ):
     "Masks of the validation images into `predictions/`; what is there already is kept."
-    _predict_images(run.on(run.val), run.network('segmentation'), device, workers)
+    _predict_images(run.on(run.val), run.network('segmentation'), device, workers, say)
 
-def _predict_images(run, weights, device, workers):
+def _predict_images(run, weights, device, workers, say):
     "Masks of a run's images by the network in `weights`."
-    todo, r = [i for i, name in enumerate(run.val.names) if not run.prediction('network', name).exists()], run.recipe
+    r = run.recipe
+    kinds = ('network',) if r.predict_crf == 'none' else ('crf', 'network')
+    todo = _left(run, [[run.prediction(k, name) for k in kinds] for name in run.val.names])
     if not todo: return
     if not weights.exists(): raise InputError(f'{weights}: not there yet; train it: vwl segment {weights.parent.parent}')
+    _need(replace(run, folder=weights.parent.parent), [weights], 'segment')
     device = pick_device(device)
     net = load_segmentation(weights, r, len(run.val.classes)+1, device)
     said = ((i, class_probabilities(net, working_image(run.val.image(i), r.cam_long_side), r.predict_flip, device)) for i in todo)
     found = ((run.only(i), P.argmax(0).astype(np.uint8), *likely_classes(P)) for i, P in said)
-    for _ in bar(pooled(_predict, found, min(workers, len(todo)) if r.predict_crf != 'none' else 0, run.folder), len(todo)): pass
+    objects = sum(bar(pooled(_predict, found, min(workers, len(todo)) if r.predict_crf != 'none' else 0, run.folder), len(todo)))
+    settle(run.folder/'predictions')
+    if not objects: say(f'  warning: the network sees nothing but background in all {len(todo)} images. Either its labels show no objects, or it has not learned: '
+                        "look at the losses in segmentation/history.json, and whether its initial weights are of its style (seg_weights, seg_style)")
 
-# %% ../nbs/13_pipeline.ipynb #5c16ba8c
+# %% ../nbs/13_pipeline.ipynb #1bf91508
 def predict_folder(
     run:Run, # with a segmentation network
     photographs:Path|str, # folder of images, no tags needed
     out:Path|str, # folder for masks
     device:str='auto', # see `pick_device`
     workers:int=0, # processes for the CRF
+    say:Callable[[str], None]=print, # for lines to the user
 )->Run: # a run on these images whose `prediction` paths lead to the masks
     "Masks of any folder of photographs into `out/predictions/`."
-    out, images = Path(out), read_photographs(photographs, run.train.classes)
-    if out.resolve() == run.folder.resolve() or Path(photographs).resolve() in (out.resolve(), *out.resolve().parents):
+    images = read_photographs(photographs, run.train.classes)
+    if Path(out).resolve() == run.folder.resolve() or Path(photographs).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
         raise InputError(f'{out}: is the run folder or lies among the photographs; give another --out')
+    return predict_set(run, images, out, device, workers, say)
+
+def predict_set(
+    run:Run, # with a segmentation network
+    images:ImageSet, # tags and masks aren't needed
+    out:Path|str, # folder for masks
+    device:str='auto', # see `pick_device`
+    workers:int=0, # processes for the CRF
+    say:Callable[[str], None]=print, # for lines to the user
+)->Run: # a run on these images whose `prediction` paths lead to the masks
+    "Masks of any images into `out/predictions/`; `InputError` if those of another network are there."
+    out = Path(out)
     there, r, weights = replace(run.on(images), folder=out), run.recipe, run.network('segmentation')
     made = fingerprint(hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else '', r.seg_scales, r.predict_flip, r.predict_crf, r.cam_long_side)
     if (out/'made_by.json').exists() and read_json(out/'made_by.json') != made: raise InputError(f'{out}: has masks of another network or other settings; give another --out, or remove the folder')
     if weights.exists(): write_json(out/'made_by.json', made)
-    _predict_images(there, weights, device, workers)
+    _predict_images(there, weights, device, workers, say)
     return there
 
-# %% ../nbs/13_pipeline.ipynb #e126bf78
+# %% ../nbs/13_pipeline.ipynb #16c95552
 THRESHOLDS = np.round(np.arange(.01, 1, .01), 2)
 
 def _score(run):
@@ -474,7 +588,7 @@ def _score(run):
     truth = run.score.mask(0)
     cams, keys = load_cams(run.cam(name), working_size(*truth.shape, run.recipe.cam_long_side), truth.shape)
     kinds = ('cam',) if run.recipe.crf == 'none' else ('cam', 'crf')
-    return threshold_histogram(cams, keys, truth, n, THRESHOLDS), *(_confusion(run, run.seed(k, name), 'vwl seeds', truth) for k in kinds)
+    return _packed(threshold_histogram(cams, keys, truth, n, THRESHOLDS)), *(_confusion(run, run.seed(k, name), 'vwl seeds', truth) for k in kinds)
 
 def _confusion(run, path, command, truth):
     "Confusion matrix of a stored mask; `InputError` if it isn't one of this run's."
@@ -489,11 +603,19 @@ def _score_predictions(run):
     truth, kinds = run.score.mask(0), ('network',) if run.recipe.predict_crf == 'none' else ('network', 'crf')
     return tuple(_confusion(run, run.prediction(k, run.score.names[0]), 'vwl predict', truth) for k in kinds)
 
-# %% ../nbs/13_pipeline.ipynb #63071db6
+# %% ../nbs/13_pipeline.ipynb #827bc2db
+def _packed(counts):
+    "A large array of few counts, as it travels between processes."
+    return counts.shape, (where := np.flatnonzero(counts)), counts.ravel()[where]
+
 def _sums(function, run, masked, workers):
     "Sums over images of each of the arrays that `function` returns."
     totals = None
-    for counts in over_images(function, run, masked, workers): totals = [a+b for a, b in zip(totals, counts)] if totals else list(counts)
+    for counts in over_images(function, run, masked, workers):
+        totals = totals or [np.zeros(c[0] if isinstance(c, tuple) else c.shape, np.int64) for c in counts]
+        for total, c in zip(totals, counts):
+            if isinstance(c, tuple): total.ravel()[c[1]] += c[2]
+            else: total += c
     if not totals[-1].sum(): raise InputError(f'{run.score.mask_folder}: every pixel is 255 (void), so there is nothing to score; check the masks')
     return totals
 
@@ -504,7 +626,7 @@ def _describe_scores(run, N):
 
 def _masked(images): return [i for i in range(len(images)) if (p := images.mask_path(i)) and p.exists()]
 
-# %% ../nbs/13_pipeline.ipynb #f3be9273
+# %% ../nbs/13_pipeline.ipynb #00fdf70f
 def _map_metrics(run, masked, workers):
     "Scores of maps and seeds."
     r = run.recipe
@@ -517,12 +639,20 @@ def _map_metrics(run, masked, workers):
     if crf: out['crf'] = dict(setting=r.crf, background=r.crf_background, **_describe_scores(run, crf[0]))
     return out | dict(sweep=dict(threshold=THRESHOLDS.tolist(), miou=miou))
 
+def _scored(run, masked, masked_val):
+    "(stage, files that are scored, command that makes them) of the stages that are done."
+    names, val_names, crf = [run.score.names[i] for i in masked], [run.val.names[i] for i in masked_val], run.recipe.crf != 'none'
+    every = (('cams', [run.cam(n) for n in names], 'cams'), ('seeds', [run.seed(k, n) for k in ('cam', *(['crf'] if crf else [])) for n in names], 'seeds'),
+             ('pseudo_labels', [run.pseudo(n) for n in names], 'pseudo-labels'), ('predictions', [run.prediction(k, n) for k in ('network', 'crf') for n in val_names], 'predict'))
+    return [e for e in every if (run.folder/e[0]).exists()]
+
 def evaluate(
     run:Run, # some of whose stages are done
     workers:int=0, # processes that score
 )->dict|None: # what `metrics.json` holds; None if there are no true masks or nothing to score
     "Scores of maps, seeds, pseudo labels and predictions into `metrics.json`."
     r, masked, masked_val = run.recipe, _masked(run.score), _masked(run.val)
+    for kind, paths, command in _scored(run, masked, masked_val): _need(run, [p for p in paths if p.exists()], command)
     out = dict(images=len(masked), of=len(run.score), tags=r.tags)
     if masked and (run.folder/'seeds').exists(): out |= _map_metrics(run, masked, workers)
     if masked and (run.folder/'pseudo_labels').exists():
@@ -535,7 +665,7 @@ def evaluate(
     write_json(run.folder/'metrics.json', out)
     return out
 
-# %% ../nbs/13_pipeline.ipynb #9ea78ec2
+# %% ../nbs/13_pipeline.ipynb #c4b7be34
 def run_pipeline(
     data:Path|str, # folder of images with tags.csv
     out:Path|str, # run folder
@@ -548,7 +678,8 @@ def run_pipeline(
     "From tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels, DeepLabV2, scores. Whatever is there already is kept."
     run, last = make_run(data, out, recipe), ('seeds', 'pseudo_labels', 'predictions').index(until)
     if recipe.seg_labels != 'masks':
-        train_classifier(run, device, workers, say)
+        if run.imported.exists(): say('the maps were imported: no classifier is trained')
+        else: train_classifier(run, device, workers, say)
         make_cams(run, device)
         make_seeds(run, workers)
         if last > 0 and (recipe.seg_labels == 'pseudo' or until == 'pseudo_labels'):
@@ -556,6 +687,6 @@ def run_pipeline(
             make_pseudo_labels(run, device)
     if last > 1:
         train_segmentation(run, device, workers, say)
-        make_predictions(run, device, workers)
+        make_predictions(run, device, workers, say)
     evaluate(run, workers)
     return run

@@ -6,15 +6,16 @@
 __all__ = ['results_table', 'format_table', 'Results', 'write_overlays', 'classes_shown', 'page_row', 'chosen_images', 'glance',
            'training_curves', 'words_section', 'write_report']
 
-# %% ../nbs/14_report.ipynb #3d88f05e
+# %% ../nbs/14_report.ipynb #28625ff7
 import html, json, math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 import matplotlib, numpy as np
 from PIL import Image
 from .charts import CHART_STYLE, bar_chart, chart_key, line_chart, scatter_chart
 from .data import ImageSet
+from .datasets import paper_figure, read_dataset
 from .figures import ImageScore, Made, data_uri, image_scores, on_all_images, overlay_label
 from .files import atomic_path, load_label, read_json, voc_palette
 from .pipeline import Run, load_irnet, over_images, pick_device
@@ -22,7 +23,7 @@ from .recipe import preset
 from .word_figures import project_words, similarity_picture, survey_words
 from .workers import bar
 
-# %% ../nbs/14_report.ipynb #72dd2145
+# %% ../nbs/14_report.ipynb #d2d019c1
 def results_table(
     runs:dict[str, Run], # name -> run that has been evaluated
 )->list[tuple[str, str, float, str]]: # (run, stage, mIoU, what it depends on)
@@ -38,7 +39,15 @@ def results_table(
             if kind not in m: continue
             s, learned = m[kind], dict(pseudo='pseudo labels', masks='true masks', crf='CRF seeds', cam='seeds')[m[kind]['labels']]
             rows.append((name, 'DeepLabV2'+(' + CRF' if s['crf'] != 'none' else ''), s['miou'], f'learned from {learned}, on {s["images"]} of {s["of"]} validation images' + (f', CRF {s["crf"]}' if s['crf'] != 'none' else '')))
-    return rows
+    return [(name, stage, miou, note+_paper(runs[name], stage)) for name, stage, miou, note in rows]
+
+def _paper(run, stage):
+    "What the paper has for a stage of a run, if it has anything for these lists and this network."
+    figure, r = paper_figure(read_dataset(run.train.root), run.recipe, stage), run.recipe
+    if figure is None or run.imported.exists(): return ''
+    other = min(([f.name for f in fields(r) if not f.name.endswith('_list') and f.name not in ('seed', 'words') and getattr(r, f.name) != getattr(preset(name, words=r.words), f.name)]
+                 for name in ('paper', 'code')), key=len)
+    return f'; the paper {figure}' + (f', but here {", ".join(other[:4])}{", ..." if len(other) > 4 else ""} differ' if other else '')
 
 def format_table(
     rows:Sequence[tuple[str, str, float, str]] # of `results_table`
@@ -133,7 +142,7 @@ def chosen_images(
     known = [i for i, s in enumerate(scores) if s is not None]
     return sorted({*even, *sorted(known, key=lambda i: scores[i])[:worst]})
 
-# %% ../nbs/14_report.ipynb #6cb40970
+# %% ../nbs/14_report.ipynb #b3666ef6
 _POOLING = dict(hp='hybrid pooling', gap='average pooling', gmp='maximum pooling', gwrp='rank pooling', lse='log-sum-exp pooling')
 _WORDS = dict(learned='{} visual words learned by gradient (VWL-L)', memory='{} visual words in a memory bank (VWL-M)', none='no visual words')
 _LABELS = dict(pseudo='pseudo labels', crf='CRF seeds', cam='threshold seeds', masks='true masks')
@@ -147,6 +156,7 @@ def glance(
     out = dict(data=f'{run.train.root.resolve().name}: {len(run.train.classes)} classes, {len(run.train)} images to learn from; seed {r.seed}')
     if made('classifier'): out['classifier'] = f'{r.backbone}, {_POOLING[r.pooling]}, {_WORDS[r.words].format(r.n_words)}; epochs {r.epochs}, crops of {r.crop} pixels'
     if made('cams'): out['maps'] = f'{len(run.score)} images; scales {listed(r.scales)}{", mirrored too" if r.flip else ""}; of ' + ("the images' own tags" if r.tags == 'given' else 'the tags that the classifier predicts')
+    if run.imported.exists(): out['maps'] = f'{len(run.score)} images; imported'
     if made('seeds'): out['seeds'] = f'threshold {r.threshold:g}; {crf(r.crf)}' + (f', background {r.crf_background:g}' if r.crf != 'none' else '')
     if made('irnet'): out['IRNet'] = f'{r.irn_backbone}, epochs {r.irn_epochs}; sure of objects above {r.irn_foreground:g}, of background below {r.irn_background:g}; background {r.walk_background:g} after the random walk'
     if made('segmentation'): out['DeepLabV2'] = f'{r.seg_backbone}, {r.seg_steps} steps of {r.seg_batch_size} images, learned from {_LABELS[r.seg_labels]}; {len(run.val)} images predicted, {crf(r.predict_crf)}'

@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['bar', 'pooled']
 
-# %% ../nbs/00_workers.ipynb #8a472033
+# %% ../nbs/00_workers.ipynb #ce27d281
 import collections, multiprocessing, os, signal, sys, threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-import torch
 from fastprogress import progress_bar
 from fastprogress.fastprogress import ProgressBar
 from .files import InputError
@@ -24,9 +23,10 @@ def bar(
     if not sys.stdout.isatty() and 'ipykernel' not in sys.modules: ProgressBar.update_every = 10.
     return progress_bar(items, total=total, leave=False)
 
-# %% ../nbs/00_workers.ipynb #1d1ba010
+# %% ../nbs/00_workers.ipynb #96068181
 def _begin_worker():
     "One thread, deaf to Ctrl-C, gone when the command is."
+    import torch                                                              # here, since many want a bar alone
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
