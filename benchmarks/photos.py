@@ -60,6 +60,6 @@ def main():
         results[name] = dict(command=command('FOLDER', 'WEIGHTS', f'runs/photos/{out.name}', fields), seconds=seconds, metrics=metrics, history=history,
                              crf_matched=matched_crf(run, metrics['cam_best']['threshold'], args.workers))
         if args.results: write_json(args.results/f'{out.name}.json', results[name])
-    if args.results and not args.only: draw_comparison(runs, args.results/'comparison.png', scenes=4)
+    if args.results and not args.only: draw_comparison(runs, args.results/'comparison.png', scenes=4, side=1)
 
 if __name__ == '__main__': main()

@@ -6,16 +6,16 @@ FOLDER has VOC's layout with tags.csv. The same command goes on where it was sto
 """
 import argparse, time
 from pathlib import Path
-import matplotlib.pyplot as plt, numpy as np, torch
+import numpy as np, torch
 from torch.nn import functional as F
-from PIL import Image
 from vwl.affinity import random_walk
-from vwl.files import atomic_path, load_label, read_json, write_json
+from vwl.figures import edge_layer, overlay_cam, overlay_label, picture_grid
+from vwl.files import load_label, read_json, write_json
 from vwl.irnet import edge_map
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
 from vwl.pipeline import THRESHOLDS, load_irnet, run_pipeline
 from vwl.recipe import preset
-from vwl.report import format_table, overlay_cam, overlay_label, results_table
+from vwl.report import format_table, results_table
 from vwl.seeds import load_cams
 from photos import SETTINGS, command, matched_crf
 
@@ -38,34 +38,23 @@ def walked_sweep(run):
     return dict(threshold=THRESHOLDS.tolist(), miou=[mean_iou(N) for N in sweep_thresholds(total)])
 
 def draw(run, bound, path, n=5):
-    "Rows: photograph, map of the first tag, IRNet's edges, pseudo label, prediction, the bound's, truth; columns: validation and training images."
+    "Training photographs on the way to pseudo labels, validation photographs with both networks' predictions."
     net, images = load_irnet(run), run.score.select(np.linspace(3, len(run.score)-4, n).astype(int))
-    fig, axes = plt.subplots(5, n, figsize=(1.9*n, 7.6))
-    for column, i in zip(axes.T, range(n)):
-        name, image = images.names[i], np.asarray(images.image(i))
-        cam, key = (a[0] for a in load_cams(run.cam(name)))
-        edge = edge_map(net, images.image(i))[0][0].numpy()
-        panels = [image, overlay_cam(image, cam), 1-edge, overlay_label(image, load_label(run.pseudo(name)), .75), overlay_label(image, images.mask(i), .75)]
-        for ax, panel in zip(column, panels): ax.imshow(panel, cmap='gray', vmin=0, vmax=1); ax.set_xticks([]); ax.set_yticks([])
-        column[0].set_title(run.score.classes[key-1], fontsize=8)
-    for ax, label in zip(axes[:, 0], ('photograph', 'CAM', "IRNet's edges", 'pseudo label', 'truth')): ax.set_ylabel(label, fontsize=8)
-    save(fig, path/'pseudo_labels.png')
+    kinds, titles, legend = ('photograph', 'CAM', "IRNet's edges", 'pseudo label', 'truth'), [], dict(enumerate(run.score.classes, 1))
+    rows = {k: [] for k in kinds}
+    for i, name in enumerate(images.names):
+        image, (cam, key) = np.asarray(images.image(i)), (a[0] for a in load_cams(run.cam(name)))
+        edge = edge_layer(edge_map(net, images.image(i))[0][0].numpy())[..., :3]
+        panels = [image, overlay_cam(image, cam), edge, overlay_label(image, load_label(run.pseudo(name)), .75), overlay_label(image, images.mask(i), .75)]
+        for row, panel in zip(rows.values(), panels): row.append(panel)
+        titles.append(run.score.classes[key-1])
+    picture_grid(rows, titles, legend, side=1.2).save(path/'pseudo_labels.png')
     images = run.val.select(np.linspace(2, len(run.val)-3, n).astype(int))
-    fig, axes = plt.subplots(4, n, figsize=(1.9*n, 6.1))
-    for column, i in zip(axes.T, range(n)):
-        name, image = images.names[i], np.asarray(images.image(i))
-        masks = [load_label(r.prediction('crf', name)) for r in (run, bound)]+[images.mask(i)]
-        for ax, panel in zip(column, [image]+[overlay_label(image, m, .75) for m in masks]): ax.imshow(panel); ax.set_xticks([]); ax.set_yticks([])
-    for ax, label in zip(axes[:, 0], ('photograph', 'from tags', 'fully supervised', 'truth')): ax.set_ylabel(label, fontsize=8)
-    save(fig, path/'predictions.png')
-
-def save(fig, path):
-    fig.tight_layout(pad=.3)
-    fig.canvas.draw()
-    image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3].copy())
-    image.thumbnail((640, 640))
-    with atomic_path(path) as p: image.quantize(200).save(p, format='png', optimize=True)
-    plt.close(fig)
+    rows = {k: [] for k in ('photograph', 'from tags', 'fully supervised', 'truth')}
+    for i, name in enumerate(images.names):
+        image, masks = np.asarray(images.image(i)), [load_label(r.prediction('crf', name)) for r in (run, bound)]+[images.mask(i)]
+        for row, panel in zip(rows.values(), [image]+[overlay_label(image, m, .75) for m in masks]): row.append(panel)
+    picture_grid(rows, legend=legend, side=1.2).save(path/'predictions.png')
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

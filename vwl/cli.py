@@ -123,11 +123,11 @@ class DemoArgs:
     seed: int = 1 # of pictures and training
     machine: OmitArgPrefixes[Machine] = field(default_factory=lambda: Machine(workers=0))
 
-# %% ../nbs/15_cli.ipynb #3f05751e
-def _finish(runs, path, shown=None):
+# %% ../nbs/15_cli.ipynb #618ded56
+def _finish(runs, path, machine, shown=None):
     "Report and table of evaluated runs."
     from vwl.report import format_table, results_table, write_report
-    write_report(runs, path, shown=shown)
+    write_report(runs, path, shown=shown, workers=machine.workers, device=machine.device)
     run = runs[shown or list(runs)[-1]]
     whose = "the images' own tags" if run.recipe.tags == 'given' else 'predicted tags'
     if not (run.folder/'metrics.json').exists():
@@ -138,7 +138,7 @@ def _finish(runs, path, shown=None):
         print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.score.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
     print(f'report: {path}')
 
-# %% ../nbs/15_cli.ipynb #ee8c317d
+# %% ../nbs/15_cli.ipynb #6f354a57
 def _run_folder(args):
     "The folder that a command works in, if it does so in one; none where there is no run to work on."
     if isinstance(args, BeginArgs): return args.out or f'runs/{read_dataset(find_data(args.folder)).name or Path(args.folder).resolve().name}-{args.recipe}'
@@ -154,7 +154,7 @@ def _places(args):
 def run_all(args:RunArgs):
     from vwl.pipeline import run_pipeline
     run = run_pipeline(*_places(args), args.settings, args.machine.device, args.machine.workers, until=args.until.replace('-', '_'))
-    _finish({run.folder.name: run}, run.folder/'report.html')
+    _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
     if args.until == 'predictions' and read_dataset(run.train.root).test_list and not args.settings.classes: print(f'for the test server: {_submit(run, args.machine)}')
 
 def train(args:TrainArgs):
@@ -258,18 +258,18 @@ def export_cams(args:ExportCamsArgs):
     pipeline.export_cams(run.on(images), args.out, args.machine.device)
     print(f'{len(images)} maps: {args.out}')
 
-# %% ../nbs/15_cli.ipynb #3ba642de
+# %% ../nbs/15_cli.ipynb #8425af9c
 def evaluate(args:EvaluateArgs):
     from vwl import pipeline
     run = _open(args)
     if pipeline.evaluate(run, args.machine.workers) is None: raise InputError(f'{run.score.root}: has no masks to score against, or nothing was made to score; put masks in its folder masks, or make seeds first: vwl seeds {run.folder}')
-    _finish({run.folder.name: run}, run.folder/'report.html')
+    _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
 
-# %% ../nbs/15_cli.ipynb #0671bd67
+# %% ../nbs/15_cli.ipynb #f5cd7dda
 def demo(args:DemoArgs):
     from vwl.demo import run_demo
     runs = run_demo(args.out, args.seed, args.machine.device, args.machine.workers)
-    _finish(runs, Path(args.out)/'report.html', list(runs)[-2])
+    _finish(runs, Path(args.out)/'report.html', args.machine, list(runs)[-2])
 
 # %% ../nbs/15_cli.ipynb #13724925
 COMMANDS = dict(demo=(DemoArgs, demo), run=(RunArgs, run_all), train=(TrainArgs, train), cams=(CamsArgs, cams),

@@ -5,18 +5,16 @@
 # %% auto #0
 __all__ = ['METHODS', 'drawbacks', 'confident_share', 'draw_comparison', 'run_demo']
 
-# %% ../nbs/16_demo.ipynb #fcc291a1
-import io
+# %% ../nbs/16_demo.ipynb #a9c05736
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-import matplotlib.pyplot as plt, numpy as np
-from PIL import Image
-from .files import atomic_path, load_label, read_json, write_json
+import numpy as np
+from .figures import label_names, masks_made, overlay_cam, overlay_label, picture_grid
+from .files import load_label, read_json, write_json
 from .metrics import coverage, leak
 from .pipeline import Run, run_pipeline
 from .recipe import preset
-from .report import masks_made, overlay_cam, overlay_label
 from .scenes import write_scenes
 from .seeds import load_cams
 
@@ -46,30 +44,25 @@ def confident_share(
         called, right = called+sure.sum(), right+(truth[sure] == label[sure]).sum()
     return float(right/max(1, called))
 
-# %% ../nbs/16_demo.ipynb #258ca7b3
+# %% ../nbs/16_demo.ipynb #e32c02cc
 def draw_comparison(
     runs:dict[str, Run], # name -> finished run on the same scenes
     path:Path|str, # PNG to write
     scenes:int=5, # columns
+    side:float=1.2, # height of a picture, inches
 )->Path:
     "Scenes, each run's map of their first tag, the last run's masks, and the truth."
     last = list(runs.values())[-1]
     kinds = [k for k in ('mask by CRF', 'pseudo label', 'prediction') if k in masks_made(last, last.score.names[0])] or ['mask by threshold']
-    fig, axes = plt.subplots(len(runs)+len(kinds)+2, scenes, figsize=(1.5*scenes, 1.5*(len(runs)+len(kinds)+2)), squeeze=False)
-    for column, i in zip(axes.T, range(len(last.score))):
+    rows, shown, seen = {k: [] for k in ('scene', *runs, *kinds, 'truth')}, range(min(scenes, len(last.score))), set()
+    for i in shown:
         name, image = last.score.names[i], np.asarray(last.score.image(i))
         maps, made = [overlay_cam(image, load_cams(r.cam(name), at=image.shape[:2])[0][0]) for r in runs.values()], masks_made(last, name)
-        masks = [overlay_label(image, label, .75) for label in (*(load_label(made[k]) for k in kinds), last.score.mask(i))]
-        for ax, panel in zip(column, [image, *maps, *masks]): ax.imshow(panel); ax.set_xticks([]); ax.set_yticks([])
-        column[0].set_title(' '.join(last.score.tags(i)), fontsize=8)
-    for ax, label in zip(axes[:, 0], ['scene', *runs, *kinds, 'truth']): ax.set_ylabel(label, fontsize=8)
-    fig.tight_layout(pad=.3)
-    fig.savefig(drawn := io.BytesIO(), format='png', dpi=66)
-    plt.close(fig)
-    image = Image.open(drawn).convert('RGB')
-    palette = image.quantize(256, Image.Quantize.MAXCOVERAGE)                 # a small file that keeps rare colours
-    with atomic_path(path) as p: image.quantize(palette=palette).save(p, format='png', optimize=True)
-    return Path(path)
+        labels = [*(load_label(made[k]) for k in kinds), last.score.mask(i)]
+        seen |= set(np.unique(np.concatenate([l.ravel() for l in labels])))
+        masks = [overlay_label(image, label, .75) for label in labels]
+        for row, panel in zip(rows.values(), [image, *maps, *masks]): row.append(panel)
+    return picture_grid(rows, [' '.join(last.score.tags(i)) for i in shown], label_names(np.array(sorted(seen)), last.score.classes), side=side).save(path)
 
 # %% ../nbs/16_demo.ipynb #5cdb860f
 def _scores(run):
