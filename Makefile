@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test lab export clean
+.PHONY: demo test docs lab export clean
 
 $(VENV)/installed: settings.ini setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,12 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/nbdev-test --n-workers 2 --timing
 	$(BIN)/python -m pytest
+
+## the site, from the notebooks as they are stored: _site/index.html
+docs: $(VENV)/installed
+	rm -rf build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -d build/docs/doctrees docs build/docs/site
+	rm -rf _site && mv build/docs/site _site
 
 ## JupyterLab on the notebooks
 lab: $(VENV)/installed

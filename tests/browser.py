@@ -1,79 +1,96 @@
-"A page in Debian's Chromium, driven over the DevTools protocol; nothing leaves the machine."
-import base64, json, shutil, subprocess, tempfile, time, urllib.request
+"A headless Chromium without network, driven over the DevTools protocol: what tests of pages share."
+import base64, json, shutil, subprocess, tempfile, time
 from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
 
-CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-         '--no-first-run', '--remote-debugging-port=0', '--host-resolver-rules=MAP * ~NOTFOUND']
-
-class Page:
-    "A tab: `open`, `evaluate`, `errors`, `requests`."
-    def __init__(self, url):
-        from websocket import create_connection
-        self.socket, self.number = create_connection(url, timeout=60, suppress_origin=True), 0
-        self.errors, self.requests, self.events = [], [], []
-        for domain in 'Page', 'Runtime', 'Log', 'Network': self.call(f'{domain}.enable')
-        self.call('Network.setBlockedURLs', urls=['http://*', 'https://*', 'ws://*', 'wss://*'])
-
-    def _receive(self):
-        "The next message; events are kept."
-        message = json.loads(self.socket.recv())
-        method, params = message.get('method'), message.get('params', {})
-        if method: self.events.append(method)
-        if method == 'Runtime.exceptionThrown': self.errors.append(params['exceptionDetails']['exception'].get('description', str(params)))
-        if method == 'Log.entryAdded' and params['entry']['level'] == 'error': self.errors.append(params['entry']['text'])
-        if method == 'Runtime.consoleAPICalled' and params['type'] in ('error', 'assert'): self.errors.append(str(params['args']))
-        if method == 'Network.requestWillBeSent' and not params['request']['url'].startswith('data:'): self.requests.append(params['request']['url'])
-        return message
-
-    def call(self, method, **params):
-        "The result of a DevTools method."
-        self.number += 1
-        self.socket.send(json.dumps(dict(id=self.number, method=method, params=params)))
-        while (message := self._receive()).get('id') != self.number: pass
-        if 'error' in message: raise RuntimeError(f'{method}: {message["error"]["message"]}')
-        return message['result']
-
-    def open(self, target):
-        "Go to a file or an address, until its load event."
-        self.events.clear()
-        result = self.call('Page.navigate', url=Path(target).resolve().as_uri() if isinstance(target, Path) or '://' not in str(target) else target)
-        if result.get('errorText'): raise RuntimeError(f'{target}: {result["errorText"]}')
-        while 'Page.loadEventFired' not in self.events: self._receive()
-
-    def evaluate(self, expression):
-        "The value of a JavaScript expression, awaited if it is a promise."
-        result = self.call('Runtime.evaluate', expression=expression, returnByValue=True, awaitPromise=True)
-        if 'exceptionDetails' in result: raise RuntimeError(result['exceptionDetails']['exception'].get('description', 'exception'))
-        return result['result'].get('value')
-
-    def press(self, key, code=0):
-        "A key, pressed and let go; `code` is its virtual key code."
-        for kind in 'rawKeyDown', 'keyUp': self.call('Input.dispatchKeyEvent', type=kind, key=key, code=key, windowsVirtualKeyCode=code)
-
-    def screenshot(self, path):
-        "A PNG of what the window shows."
-        Path(path).write_bytes(base64.b64decode(self.call('Page.captureScreenshot')['data']))
+         '--no-first-run', '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND', '--remote-debugging-port=0']
 
 class Browser:
-    "A browser with an empty profile; `with Browser() as page`."
-    def __enter__(self):
-        self.profile = tempfile.mkdtemp()
-        self.process = subprocess.Popen([CHROMIUM, *FLAGS, f'--user-data-dir={self.profile}', 'about:blank'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try: return Page(self._tab(Path(self.profile, 'DevToolsActivePort')))
-        except BaseException: self.__exit__(); raise
+    """One tab. `requests` holds what the page asked of any network, in vain; `errors` what it said on the console,
+    exceptions and files that failed to load. Both start anew with `open`. Use as a context manager."""
 
-    def _tab(self, file, seconds=60):
-        "The address of the first tab, once the browser has said in `file` on which port it listens."
-        until = time.monotonic()+seconds
-        while time.monotonic() < until and self.process.poll() is None:
-            time.sleep(.05)
-            if not file.exists() or not (said := file.read_text().split()): continue
-            with urllib.request.urlopen(f'http://127.0.0.1:{said[0]}/json') as answer: tabs = [t for t in json.load(answer) if t['type'] == 'page']
-            if tabs: return tabs[0]['webSocketDebuggerUrl']
-        raise RuntimeError('the browser did not start')
+    def __init__(self):
+        import websocket
+        self.home = tempfile.mkdtemp(prefix='browser')
+        self.process = subprocess.Popen([CHROMIUM, *FLAGS, f'--user-data-dir={self.home}', 'about:blank'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            port = self._until(lambda: (Path(self.home)/'DevToolsActivePort').read_text().split('\n')[0], 60)
+            tab = self._until(lambda: next(t for t in json.load(build_opener(ProxyHandler({})).open(f'http://127.0.0.1:{port}/json')) if t['type'] == 'page'), 30)
+            self.socket = websocket.create_connection(tab['webSocketDebuggerUrl'], suppress_origin=True, timeout=60, http_no_proxy=['127.0.0.1'])
+        except BaseException: self.close(); raise
+        self.count, self.requests, self.errors, self.loaded = 0, [], [], set()
+        for domain in 'Page', 'Runtime', 'Log', 'Network': self.send(f'{domain}.enable')
+        self.send('Page.setLifecycleEventsEnabled', enabled=True)
 
-    def __exit__(self, *error):
-        self.process.terminate()
-        self.process.wait(20)
-        shutil.rmtree(self.profile, ignore_errors=True)
+    def __enter__(self): return self
+    def __exit__(self, *_): self.close()
+
+    def close(self):
+        "End the browser and forget its profile."
+        self.process.kill(); self.process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def send(self, method, **params):
+        "One command of the protocol; its result. ConnectionError where the page went away meanwhile."
+        self.count += 1
+        self.socket.send(json.dumps(dict(id=self.count, method=method, params=params)))
+        while True:
+            message = json.loads(self.socket.recv())
+            if message.get('id') == self.count:
+                if 'error' in message: raise ConnectionError(f'{method}: {message["error"]["message"]}')
+                return message['result']
+            self._note(message)
+
+    def _note(self, message):
+        what, p = message.get('method'), message.get('params')
+        if what == 'Page.lifecycleEvent' and p['name'] == 'load': self.loaded.add(p['loaderId'])
+        elif what == 'Network.requestWillBeSent' and p['request']['url'].startswith(('http', 'ws')): self.requests.append(p['request']['url'])
+        elif what == 'Network.loadingFailed' and not p.get('canceled'): self.errors.append(f'failed to load: {p["errorText"]}')
+        elif what == 'Runtime.exceptionThrown': self.errors.append(p['exceptionDetails'].get('exception', p['exceptionDetails']).get('description', 'an exception'))
+        elif what == 'Runtime.consoleAPICalled' and p['type'] in ('error', 'assert'): self.errors.append(' '.join(str(a.get('value', a.get('description'))) for a in p['args']))
+        elif what == 'Log.entryAdded' and p['entry']['level'] == 'error': self.errors.append(f'{p["entry"]["text"]} {p["entry"].get("url", "")}')
+
+    def open(self, page, ready='true'):
+        "Load a file or address, and wait for its load event and until the expression `ready` holds."
+        self.requests, self.errors = [], []
+        loader = self.send('Page.navigate', url=page.absolute().as_uri() if isinstance(page, Path) else page).get('loaderId')
+        self._until(lambda: (self.send('Runtime.evaluate', expression='1'), loader in self.loaded or not loader)[1], 60)
+        self.wait(ready)
+
+    def evaluate(self, expression):
+        "The value of some JavaScript in the page; promises are awaited."
+        out = self.send('Runtime.evaluate', expression=expression, awaitPromise=True, returnByValue=True)
+        if 'exceptionDetails' in out: raise RuntimeError(out['exceptionDetails'].get('exception', {}).get('description', out['exceptionDetails']['text']))
+        return out['result'].get('value')
+
+    def wait(self, expression, seconds=60):
+        "Wait until some JavaScript is true."
+        try: self._until(lambda: self.evaluate(f'Boolean({expression})'), seconds)
+        except TimeoutError: raise TimeoutError(f'not after {seconds} seconds: {expression}; errors: {self.errors}') from None
+
+    def screen(self, width=1280, height=900, dark=False):
+        "Set the width and height in CSS pixels, and whether the reader likes it dark."
+        self.send('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.send('Emulation.setEmulatedMedia', features=[dict(name='prefers-color-scheme', value='dark' if dark else 'light')])
+
+    def press(self, key, code=0):
+        "Press and release a key, such as 'Tab' (9) or 'Enter' (13)."
+        text = dict(text='\r') if key == 'Enter' else {}
+        for kind in 'keyDown', 'keyUp': self.send('Input.dispatchKeyEvent', type=kind, key=key, code=key, windowsVirtualKeyCode=code, **(text if kind == 'keyDown' else {}))
+
+    def screenshot(self, path, whole=False):
+        "Write what is seen, or the whole page, to a PNG."
+        Path(path).write_bytes(base64.b64decode(self.send('Page.captureScreenshot', captureBeyondViewport=whole,
+            **(dict(clip=dict(x=0, y=0, scale=1, **self.evaluate('({width: innerWidth, height: document.documentElement.scrollHeight})'))) if whole else {}))['data']))
+
+    @staticmethod
+    def _until(get, seconds):
+        end = time.monotonic()+seconds
+        while True:
+            try:
+                if value := get(): return value
+            except (OSError, StopIteration): pass
+            if time.monotonic() > end: raise TimeoutError(f'the browser did not answer in {seconds} seconds')
+            time.sleep(.02)

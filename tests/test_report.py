@@ -92,11 +92,11 @@ def test_readable(page):
     light = '''(() => { const m = c => c.match(/[\\d.]+/g).map(Number), s = getComputedStyle(document.querySelector(".chart text"))
         return m(s.fill).slice(0, 3).reduce((a, b) => a + b) })()'''
     for scheme, bright in ('light', False), ('dark', True):
-        page.call('Emulation.setDeviceMetricsOverride', width=390, height=800, deviceScaleFactor=1, mobile=True)
-        page.call('Emulation.setEmulatedMedia', features=[dict(name='prefers-color-scheme', value=scheme)])
+        page.send('Emulation.setDeviceMetricsOverride', width=390, height=800, deviceScaleFactor=1, mobile=True)
+        page.send('Emulation.setEmulatedMedia', features=[dict(name='prefers-color-scheme', value=scheme)])
         assert page.evaluate('document.documentElement.scrollWidth') <= 390
         assert (page.evaluate(light) > 400) == bright
-    page.call('Emulation.clearDeviceMetricsOverride'), page.call('Emulation.setEmulatedMedia', features=[])
+    page.send('Emulation.clearDeviceMetricsOverride'), page.send('Emulation.setEmulatedMedia', features=[])
 
 def test_any_name(browser, data, tmp_path):
     "Names of images, classes and the run are text wherever they stand, whatever is in them."

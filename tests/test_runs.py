@@ -1,5 +1,5 @@
 "Runs: the same command gives the same files, and one that was stopped goes on to the same end."
-import os, signal, subprocess, sys, time
+import os, random, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -84,3 +84,29 @@ def test_voc_layout(tmp_path):
     (tmp_path/'ImageSets/Segmentation/train.txt').write_text('2007_000032\n')
     images = read_folder(tmp_path, ('dog', 'cat'), 'ImageSets/Segmentation/train.txt')
     assert images.mask(0)[0].tolist() == [0, 2, 1, 0, 255, 0] and images.labels.tolist() == [[1, 1]] and images.names == ('2007_000032',)
+
+def test_one_command_at_a_time(finished, tmp_path, fails):
+    "The second in a folder says so; after a kill the folder is free, and a refused command leaves nothing."
+    data, _ = finished
+    command = [sys.executable, '-m', 'vwl', 'run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--epochs', '30']
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not (tmp_path/'run'/'recipe.json').exists() and first.poll() is None: time.sleep(.02)
+    assert 'another command is at work there' in fails('seeds', tmp_path/'run', '--workers', '0')
+    assert 'another command is at work there' in fails('run', data, '--out', tmp_path/'run', *WHOLE)
+    os.kill(first.pid, signal.SIGKILL); first.wait()
+    assert 'no maps yet' in fails('seeds', tmp_path/'run', '--workers', '0')
+    assert 'no such folder' in fails('run', tmp_path/'nowhere', '--out', tmp_path/'new', *WHOLE) and not (tmp_path/'new').exists()
+
+def test_flipped_bits(finished, tmp_path, capsys):
+    "Any file that a run made, with one bit flipped: named, made again, and the run ends with the files of one that wasn't harmed."
+    data, run = finished
+    harmed = shutil.copytree(run, tmp_path/'run')
+    rng = random.Random(0)
+    files = [p for d in ('classifier', 'cams', 'seeds', 'irnet', 'pseudo_labels', 'segmentation', 'predictions') for p in rng.sample(sorted(q for q in (harmed/d).rglob('*.*') if q.name != 'manifest.json' and 'overlay' not in q.parts), 2)]
+    for p in files:
+        data_ = bytearray(p.read_bytes()); data_[rng.randrange(len(data_))] ^= 1 << rng.randrange(8); p.write_bytes(data_)
+    main(['run', str(data), '--out', str(harmed), *WHOLE])
+    out = capsys.readouterr().out
+    for p in files: assert f'{p}: damaged since it was written' in out or p.name == 'history.json', p
+    after, before = contents(harmed), contents(run)
+    assert {k for k in before if k != 'report.html' and after.get(k) != before[k]} == set()

@@ -9,15 +9,15 @@ __all__ = ['Preset', 'CamsArgs', 'SeedsArgs', 'IrnetArgs', 'PseudoLabelsArgs', '
            'irnet', 'pseudo_labels', 'segment', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams',
            'evaluate', 'demo', 'parse', 'main']
 
-# %% ../nbs/15_cli.ipynb #3b583fe4
-import errno, inspect, os, re, sys
+# %% ../nbs/15_cli.ipynb #09f2550b
+import contextlib, errno, inspect, os, re, sys
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Union
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 from .datasets import find_data, read_dataset
-from .files import InputError, read_json
+from .files import InputError, at_work, read_json
 from .recipe import PRESETS, STAGE_FIELDS, Recipe, preset
 
 # %% ../nbs/15_cli.ipynb #20d417b4
@@ -138,12 +138,18 @@ def _finish(runs, path, machine, shown=None):
         print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.score.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
     print(f'report: {path}')
 
-# %% ../nbs/15_cli.ipynb #2749f970
+# %% ../nbs/15_cli.ipynb #6f354a57
+def _run_folder(args):
+    "The folder that a command works in, if it does so in one; none where there is no run to work on."
+    if isinstance(args, BeginArgs): return args.out or f'runs/{read_dataset(find_data(args.folder)).name or Path(args.folder).resolve().name}-{args.recipe}'
+    if isinstance(args, DemoArgs) or getattr(args, 'images', None) and isinstance(args, PredictArgs): return args.out
+    return args.run if hasattr(args, 'run') and (Path(args.run)/'recipe.json').is_file() else None
+
 def _places(args):
     "(data set's folder, run folder) of a command that begins a run."
     data = find_data(args.folder)
     if (described := read_dataset(data)).name: print(f'{described.name}: {data}, ' + ', '.join(f'{k} {getattr(args.settings, k)}' for k in described.settings))
-    return data, args.out or f'runs/{described.name or Path(args.folder).resolve().name}-{args.recipe}'
+    return data, _run_folder(args)
 
 def run_all(args:RunArgs):
     from vwl.pipeline import run_pipeline
@@ -297,7 +303,7 @@ def parse(
     return tyro.cli(OmitSubcommandPrefixes[Union[tuple(types)]], prog='vwl', args=argv,
                     description='From image tags to pixel masks: weakly supervised semantic segmentation with visual words and hybrid pooling.')
 
-# %% ../nbs/15_cli.ipynb #89afdb8b
+# %% ../nbs/15_cli.ipynb #1033bf4f
 def main(
     argv:list[str]|None=None # arguments; None = those of the process
 ):
@@ -306,7 +312,8 @@ def main(
         args = parse(sys.argv[1:] if argv is None else argv)
         if args.machine.workers < 0: raise InputError('--workers must be at least 0')
         args.machine.workers = min(args.machine.workers, os.cpu_count() or 1)
-        next(f for kind, f in COMMANDS.values() if type(args) is kind)(args)
+        folder = _run_folder(args)
+        with at_work(folder) if folder else contextlib.nullcontext(): next(f for kind, f in COMMANDS.values() if type(args) is kind)(args)
     except InputError as e: sys.exit(f'vwl: {e}')
     except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # `vwl ... | head`
     except OSError as e:

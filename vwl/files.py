@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['InputError', 'atomic_path', 'read_text', 'write_json', 'read_json', 'save_arrays', 'load_arrays', 'voc_palette',
-           'label_image', 'save_label', 'load_label', 'sum_of', 'record', 'recorded', 'settle', 'fingerprint']
+           'label_image', 'save_label', 'load_label', 'sum_of', 'record', 'recorded', 'settle', 'at_work',
+           'fingerprint']
 
 # %% ../nbs/00_files.ipynb #d1d790f5
 import contextlib, functools, hashlib, json, os
@@ -157,6 +158,25 @@ def settle(
     if (folder/'sums.log').exists():
         write_json(folder/'manifest.json', {name: sum_of(folder/name) for name, sums in sorted(recorded(folder).items()) if (folder/name).exists()})
         (folder/'sums.log').unlink()
+
+# %% ../nbs/00_files.ipynb #ab2fb2a0
+@contextlib.contextmanager
+def at_work(
+    folder:Path|str, # of a run; made if it isn't there
+):
+    "This process alone works in `folder`; `InputError` if another one does."
+    from filelock import FileLock, Timeout
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder/'.lock')
+    try: lock.acquire(timeout=0)
+    except Timeout: raise InputError(f'{folder}: another command is at work there; wait until it is done, or stop it') from None
+    try: yield
+    finally:
+        if not (folder/'recipe.json').exists():                               # it didn't become a run: nothing stays of it
+            (folder/'.lock').unlink(missing_ok=True)
+            if not any(folder.iterdir()): folder.rmdir()
+        lock.release()
 
 # %% ../nbs/00_files.ipynb #291bbb03
 def fingerprint(

@@ -103,7 +103,7 @@ def _stored(folder):
     except (KeyError, TypeError, AttributeError): raise InputError(f'{path}: not the recipe of a run; restore the file, or start another run') from None
     return stored
 
-# %% ../nbs/13_pipeline.ipynb #b93b6287
+# %% ../nbs/13_pipeline.ipynb #6332bf6a
 def make_run(
     data:Path|str, # folder of images with tags.csv
     out:Path|str, # run folder, made if it isn't there
@@ -122,7 +122,7 @@ def make_run(
         old = _stored(out)
         _check_same(out, old, described)
         described = old | dict(data=described['data'])                        # the data set may have moved
-    elif out.exists() and any(p.name != 'recipe.json' for p in out.iterdir()): raise InputError(f'{out}: holds files but no run (no recipe.json); give another --out')
+    elif out.exists() and any(p.name not in ('recipe.json', '.lock') for p in out.iterdir()): raise InputError(f'{out}: holds files but no run (no recipe.json); give another --out')
     write_json(path, described)
     return Run(out, recipe, train, score, val)
 

@@ -1,0 +1,198 @@
+"From notebooks to pages: without hidden cells and directives, with targets for equations, pictures' captions and entries for public names."
+import ast, importlib, inspect, json, re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from docutils import nodes
+from fastcore.docments import DocmentTbl
+from sphinx.addnodes import pending_xref
+from sphinx.errors import ConfigError
+
+MENTION = re.compile(r'\b(?:Eq\.|Equations?)\s(?:\(\d+\)(?:(?:-|, | and | or )\(\d+\))*|\d+(?:-\d+)?)')
+
+@dataclass
+class Page:
+    "What the site has to know of a notebook or Markdown page."
+    doc:str # Sphinx's name
+    title:str
+    lead:str='' # the quoted line below the title
+    module:str='' # vwl.…, '' if it exports nothing
+    names:tuple[str, ...]=() # public, in order of definition
+    equations:tuple[tuple[int, tuple[str, ...]], ...]=() # number, and the public definitions right below it
+
+def directives(cell):
+    "The `#|` lines of a code cell as a dict, and the code without them."
+    lines = ''.join(cell['source']).splitlines()
+    found = dict((re.match(r'#\|\s*([\w-]+):?\s*(.*)', l).groups()) for l in lines if l.startswith('#|'))
+    return found, '\n'.join(l for l in lines if not l.startswith('#|')).strip()
+
+def definitions(code, public):
+    "(name, node) of each public name that some code defines at its top level."
+    for node in ast.parse(code).body:
+        names = [getattr(n, 'id', '') for t in node.targets for n in getattr(t, 'elts', [t])] if isinstance(node, ast.Assign) else [getattr(node, 'name', '')]
+        yield from ((name, node) for name in names if name in public)
+
+def survey(doc, notebook):
+    "Read a notebook's `Page`."
+    head, *rest = ''.join(notebook['cells'][0]['source']).strip().split('\n', 1)
+    page = Page(doc, head.lstrip('# '), ''.join(rest).strip().lstrip('> '))
+    names, tags, here, equations = [], [], [], []
+    for cell in notebook['cells']:
+        found, code = directives(cell) if cell['cell_type'] == 'code' else ({}, '')
+        if 'default_exp' in found: page.module = f'vwl.{found["default_exp"]}'
+        if 'export' in found:
+            here += [name for name, _ in definitions(code, importlib.import_module(page.module).__all__)]
+            continue
+        if here: equations += [(n, tuple(here)) for n in tags]; names += here; tags, here = [], []
+        if cell['cell_type'] == 'markdown': tags += map(int, re.findall(r'\\tag\{(\d+)\}', ''.join(cell['source'])))
+    page.names, page.equations = tuple(dict.fromkeys(names)), tuple(equations)
+    return page
+
+def span(numbers):
+    "{2, 3, 4, 13} -> '2–4, 13'."
+    starts, ends = ([n for n in sorted(numbers) if n+step not in numbers] for step in (-1, 1))
+    return ', '.join(f'{a}–{b}' if a < b else str(a) for a, b in zip(starts, ends))
+
+def menu_title(page):
+    "'3.3 Visual words · Eq. 2–7, 13': section, title, and what of the paper is in it."
+    sections = re.findall(r'\d+\.\d+', ' '.join(re.findall(r'Sections? [\d.]+(?:(?:, | and )[\d.]+)*', page.lead)))
+    what = ([f'Eq. {span({n for n, _ in page.equations})}'] if page.equations else []) + re.findall(r'(?:Fig\.|Table|Algorithm) \d+', page.lead)
+    return ' '.join([', '.join(sections), page.title]).strip() + (f' · {", ".join(what)}' if what else '')
+
+def entry(module, name, node):
+    "The API entry of a definition: signature, docstring, table of arguments; a class with its documented methods."
+    obj, kind, signature, methods = getattr(importlib.import_module(module), name.split('.')[0]), 'data', '', []
+    for part in name.split('.')[1:]: obj = inspect.getattr_static(obj, part)
+    if isinstance(node, ast.FunctionDef):
+        kind = 'property' if isinstance(obj, property) else 'method' if '.' in name else 'function'
+        signature = arguments(node, skip='.' in name)
+    elif isinstance(node, ast.ClassDef):
+        kind, body = 'class', [n for n in node.body if isinstance(n, ast.FunctionDef)]
+        signature = ''.join(arguments(n, skip=True) for n in body if n.name == '__init__')
+        methods = [entry(module, f'{name}.{n.name}', n) for n in body if n.name[0] != '_' and ast.get_docstring(n)]
+    text = [] if kind == 'data' else [inspect.getdoc(obj) or '']
+    if kind not in ('data', 'property'): text.append(DocmentTbl(obj)._repr_markdown_())
+    return '\n\n'.join([f'```{{py:{kind}}} {name}{signature}', *filter(None, text), '```', *methods])
+
+def arguments(node, skip=False):
+    "'(features, gamma=2.0)' of a function's definition; a method's without self."
+    args = ast.parse(ast.unparse(node)).body[0].args
+    for a in ast.walk(args):
+        if isinstance(a, ast.arg): a.annotation = None
+    if skip: args.args = args.args[1:]
+    return f'({ast.unparse(args)})'
+
+def render(notebook, page):
+    "A notebook as the site shows it."
+    cells, prose = [], page.title
+    for cell in notebook['cells']:
+        if cell['cell_type'] == 'markdown':
+            text = re.sub(r'^\$\$(?=(?:(?!\$\$).)*\\tag\{(\d+)\})', r'(eq-\1)=\n$$', ''.join(cell['source']), flags=re.M|re.S)
+            if not text.startswith('#'): prose = plain(text)
+            cells.append(cell | {'source': text})
+            continue
+        found, code = directives(cell)
+        if 'default_exp' in found: cells.append(markdown(f'```{{py:module}} {page.module}\n```'))
+        if 'hide' in found or not code: continue
+        caption = re.sub(r'^(["\'])(.*)\1$', r'\2', found.get('fig-cap', ''))
+        shown = {'image': {'alt': plain(caption) or prose}}
+        if caption: shown['figure'] = {'caption': caption, 'name': f'{Path(page.doc).name}-{found["label"]}'}
+        pictures = [o for o in cell['outputs'] if any(kind.startswith('image/') for kind in o.get('data', ()))]
+        if caption and len(pictures) < len(cell['outputs']):                 # the caption is the picture's alone
+            cells.append(cell | {'source': code, 'outputs': [o for o in cell['outputs'] if o not in pictures]})
+            cell, code = cell | {'outputs': pictures, 'metadata': {'tags': ['remove-input']}}, ''
+        cells.append(cell | {'source': code, 'metadata': {**cell['metadata'], 'mystnb': shown}})
+        if 'export' in found:
+            public = importlib.import_module(page.module).__all__
+            entries = [entry(page.module, *d) for d in definitions(code, public)]
+            if entries: cells.append(markdown('\n\n'.join(entries)))
+    return notebook | {'cells': [cell | {'id': f'cell-{i}'} for i, cell in enumerate(cells)]}
+
+def markdown(text): return {'cell_type': 'markdown', 'metadata': {}, 'source': text}
+
+def plain(text):
+    "The first sentence of some Markdown, without its marks."
+    text = re.sub(r'\[([^\]]*)\]\([^)]*\)|[*`$\\]|^>\s*', r'\1', text.replace('\n', ' ')).strip()
+    return re.split(r'(?<=[.:!?])\s', text)[0]
+
+def toctrees(parts, pages):
+    "The sidebar."
+    part = lambda name, docs: '\n'.join(['```{toctree}', ':hidden:', f':caption: {name}', '', *(f'{menu_title(pages[d])} <{pages[d].doc}>' for d in docs), '```'])
+    return '\n\n'.join(part(name, docs) for name, value in parts.items() if (docs := [d for d in value.split() if d in pages]))
+
+def equation_table(pages):
+    "Equation -> function -> page."
+    rows = sorted((n, ', '.join(f'{{py:obj}}`~{page.module}.{name}`' for name in names), page) for page in pages.values() for n, names in page.equations)
+    return '\n'.join(['| equation | function | page |', '|---|---|---|', *(f'| Eq. ({n}) | {names} | [{page.title}]({page.doc}.ipynb) |' for n, names, page in rows)])
+
+def name_lists(pages):
+    "Every public name with its docstring's first line, by module."
+    def line(module, name):
+        obj = getattr(importlib.import_module(module), name)
+        doc = (inspect.getdoc(obj) or '').split('\n')[0] if inspect.isroutine(obj) or inspect.isclass(obj) else ''
+        return f'- {{py:obj}}`~{module}.{name}` {doc}'
+    return '\n\n'.join('\n'.join([f'## {p.module}', '', f'[{p.title}]({p.doc}.ipynb)', '', *(line(p.module, n) for n in p.names)]) for p in pages.values() if p.names)
+
+def targets(pages, doc):
+    "What names in backticks on a page mean: a plain word such as `train` is a function's on its own page alone."
+    full = lambda page: {name: f'{page.module}.{name}' for name in page.names}
+    count = Counter(name for page in pages for name in page.names)
+    names = {}
+    for page in pages:
+        names |= {n: f for n, f in full(page).items() if page.doc == doc or (count[n] == 1 and re.search('[A-Z_]', n))}
+        names |= {f: f for f in full(page).values()} | ({page.module: page.module} if page.module else {})
+    return names
+
+def link(app, doctree):
+    "Public names in backticks lead to their entries, equations' numbers to the equations."
+    doc, numbers = app.env.docname, {n for page in app.pages.values() for n, _ in page.equations}
+    names = targets(app.pages.values(), doc)
+    def ref(domain, kind, target, child):
+        out = pending_xref('', child, refdomain=domain, reftype=kind, reftarget=target, refdoc=doc, refexplicit=True)
+        out.line, out.source = 1, doctree.get('source', '')
+        return out
+    for node in doctree.findall(pending_xref):                              # the notebooks' folder is a link
+        if node.get('refdomain') == 'doc': node['reftarget'] = node['reftarget'].removeprefix(f'{Path(app.srcdir).parent}/')
+    outside = lambda node: not any(isinstance(p, (nodes.reference, pending_xref, nodes.title, nodes.literal)) for p in parents(node))
+    for node in [n for n in doctree.findall(nodes.literal) if outside(n)]:
+        target = names.get(node.astext().removesuffix('()'))
+        if target: node.replace_self(ref('py', 'obj', target, node.deepcopy()))
+    for node in [n for n in doctree.findall(nodes.Text) if MENTION.search(n) and outside(n)]:
+        out = []
+        for piece in re.split(rf'({MENTION.pattern})', node):
+            for bit in re.split(r'(\(?\d+\)?)', piece) if MENTION.fullmatch(piece) else [piece]:
+                n = bit.strip('()')
+                out.append(ref('std', 'ref', f'eq-{n}', nodes.inline('', bit)) if n.isdigit() and int(n) in numbers and MENTION.fullmatch(piece) else nodes.Text(bit))
+        node.parent.replace(node, out)
+
+def one_id(app, doctree, docname):
+    "The theme wraps formulas and gives the wrapper their ids as well."
+    for node in doctree.findall(lambda n: isinstance(n, nodes.container) and 'math-wrapper' in n['classes']): node[0]['ids'] = []
+
+def parents(node):
+    while node.parent is not None: node = node.parent; yield node
+
+def collect(app):
+    "Survey all pages; each notebook must have its place in the sidebar."
+    nbs, listed = Path(app.srcdir)/'nbs', ' '.join(app.config.parts.values()).split()
+    for path in sorted(nbs.glob('*.ipynb')):
+        if path.stem not in listed: raise ConfigError(f'nbs/{path.name} has no place in the site: add it to `parts` in docs/conf.py')
+    app.pages = {}
+    for name in listed:
+        if (nbs/f'{name}.ipynb').exists(): app.pages[name] = survey(f'nbs/{name}', json.loads((nbs/f'{name}.ipynb').read_text(encoding='utf-8')))
+        elif (md := Path(app.srcdir)/f'{name}.md').exists(): app.pages[name] = Page(name, md.read_text(encoding='utf-8').split('\n')[0].lstrip('# '))
+
+def read(app, doc, source):
+    "Notebooks become pages; the home page gets the sidebar, the reference pages their tables."
+    if doc.startswith('nbs/'): source[0] = json.dumps(render(json.loads(source[0]), app.pages[doc[4:]]))
+    if doc == 'index': source[0] += '\n\n'+toctrees(app.config.parts, app.pages)
+    if doc == 'equations': source[0] += '\n\n'+equation_table(app.pages)
+    if doc == 'api': source[0] += '\n\n'+name_lists(app.pages)
+
+def setup(app):
+    app.add_config_value('parts', {}, 'env')
+    app.connect('builder-inited', collect)
+    app.connect('source-read', read)
+    app.connect('doctree-read', link)
+    app.connect('doctree-resolved', one_id)
+    return dict(parallel_read_safe=True)
