@@ -70,7 +70,7 @@ def overlay_label(
     "Labels over their image."
     return overlay(image, label_layer(label), strength)
 
-# %% ../nbs/14_figures.ipynb #b302ffb4
+# %% ../nbs/14_figures.ipynb #24b07537
 class Grid(Figure):
     "A figure that draws itself in a notebook, small."
     def __repr__(self): return f'{len(self.axes)} pictures'
@@ -87,6 +87,7 @@ class Grid(Figure):
         with atomic_path(path) as p: p.write_bytes(self._repr_png_())
         return Path(path)
 
+# %% ../nbs/14_figures.ipynb #fa91bc7d
 def picture_grid(
     rows:dict[str, Sequence[np.ndarray]], # what stands beside a row -> its pictures, (H, W, 3) uint8
     titles:Sequence[str]=(), # above the columns
@@ -196,7 +197,7 @@ def image_scores(
         if N.any(): out[caption] = ImageScore(mean_iou(N), {k: float(v) for k, v in enumerate(class_iou(N)) if np.isfinite(v)})
     return out
 
-# %% ../nbs/14_figures.ipynb #5a90ff32
+# %% ../nbs/14_figures.ipynb #840471b6
 @dataclass(frozen=True)
 class Panel:
     "A picture of a row."
@@ -204,6 +205,7 @@ class Panel:
     layer: np.ndarray|None = None # (H, W, 4) uint8; None = the photograph alone
     kind: str = 'mask' # 'map', 'mask' or 'edges'; edges hide the photograph
 
+# %% ../nbs/14_figures.ipynb #00b90f81
 class Made(Drawing):
     "Everything that a run has made of an image, in the order of the road."
     def __init__(self,
