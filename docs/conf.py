@@ -31,6 +31,7 @@ suppress_warnings = ['mystnb.unknown_mime_type']
 mathjax_path = 'mathjax-tex-svg.js'                                             # es5/tex-svg.js of mathjax 3.2.2 (npm), Apache-2.0
 mathjax3_config = {'tex': {'tags': 'none'}}
 nitpicky = True
+highlight_language = 'none'
 numfig = True
 numfig_secnum_depth = 0
 numfig_format = {'figure': 'Picture %s'}                                       # "Fig." is the paper's

@@ -37,7 +37,7 @@ def survey(doc, notebook):
     head, *rest = ''.join(notebook['cells'][0]['source']).strip().split('\n', 1)
     page = Page(doc, head.lstrip('# '), ''.join(rest).strip().lstrip('> '))
     names, tags, here, equations = [], [], [], []
-    for cell in notebook['cells']:
+    for cell in [*notebook['cells'], markdown('')]:
         found, code = directives(cell) if cell['cell_type'] == 'code' else ({}, '')
         if 'default_exp' in found: page.module = f'vwl.{found["default_exp"]}'
         if 'export' in found:
@@ -88,7 +88,7 @@ def render(notebook, page):
     for cell in notebook['cells']:
         if cell['cell_type'] == 'markdown':
             text = re.sub(r'^\$\$(?=(?:(?!\$\$).)*\\tag\{(\d+)\})', r'(eq-\1)=\n$$', ''.join(cell['source']), flags=re.M|re.S)
-            if not text.startswith('#'): prose = plain(text)
+            if not text.startswith('#'): prose = re.split(r'(?<!Eq\.)(?<!Fig\.)(?<=[.!?])\s', plain(text))[0]
             cells.append(cell | {'source': text})
             continue
         found, code = directives(cell)
@@ -96,11 +96,11 @@ def render(notebook, page):
         if 'hide' in found or not code: continue
         caption = re.sub(r'^(["\'])(.*)\1$', r'\2', found.get('fig-cap', ''))
         shown = {'image': {'alt': plain(caption) or prose}}
-        if caption: shown['figure'] = {'caption': caption, 'name': f'{Path(page.doc).name}-{found["label"]}'}
+        if caption: shown['figure'] = {'caption': caption, 'name': f'{Path(page.doc).name}-{found.get("label", len(cells))}'}
         pictures = [o for o in cell['outputs'] if any(kind.startswith('image/') for kind in o.get('data', ()))]
         if caption and len(pictures) < len(cell['outputs']):                 # the caption is the picture's alone
             cells.append(cell | {'source': code, 'outputs': [o for o in cell['outputs'] if o not in pictures]})
-            cell, code = cell | {'outputs': pictures, 'metadata': {'tags': ['remove-input']}}, ''
+            cell = cell | {'outputs': pictures, 'metadata': {'tags': ['remove-input']}}
         cells.append(cell | {'source': code, 'metadata': {**cell['metadata'], 'mystnb': shown}})
         if 'export' in found:
             public = importlib.import_module(page.module).__all__
@@ -111,9 +111,8 @@ def render(notebook, page):
 def markdown(text): return {'cell_type': 'markdown', 'metadata': {}, 'source': text}
 
 def plain(text):
-    "The first sentence of some Markdown, without its marks."
-    text = re.sub(r'\[([^\]]*)\]\([^)]*\)|[*`$\\]|^>\s*', r'\1', text.replace('\n', ' ')).strip()
-    return re.split(r'(?<=[.:!?])\s', text)[0]
+    "Markdown without its marks."
+    return re.sub(r'\[([^\]]*)\]\([^)]*\)|[*`$\\]|^>\s*', r'\1', text.replace('\n', ' ')).strip()
 
 def toctrees(parts, pages):
     "The sidebar."
@@ -146,13 +145,16 @@ def targets(pages, doc):
 def link(app, doctree):
     "Public names in backticks lead to their entries, equations' numbers to the equations."
     doc, numbers = app.env.docname, {n for page in app.pages.values() for n, _ in page.equations}
-    names = targets(app.pages.values(), doc)
+    names = {name: full for name, full in targets(app.pages.values(), doc).items() if doc.startswith('nbs/') or name == full}
     def ref(domain, kind, target, child):
         out = pending_xref('', child, refdomain=domain, reftype=kind, reftarget=target, refdoc=doc, refexplicit=True)
         out.line, out.source = 1, doctree.get('source', '')
         return out
-    for node in doctree.findall(pending_xref):                              # the notebooks' folder is a link
-        if node.get('refdomain') == 'doc': node['reftarget'] = node['reftarget'].removeprefix(f'{Path(app.srcdir).parent}/')
+    root = Path(app.srcdir).parent
+    for node in list(doctree.findall(pending_xref)):
+        path = node['reftarget'] = node['reftarget'].removeprefix(f'{root}/')   # the notebooks' folder is a link, which Sphinx follows
+        other = node.get('refdomain') == 'doc' and path not in app.env.found_docs
+        if other or node['reftype'] == 'myst' and any((folder/path).exists() for folder in (root, root/'nbs')): node.replace_self(node.children)
     outside = lambda node: not any(isinstance(p, (nodes.reference, pending_xref, nodes.title, nodes.literal)) for p in parents(node))
     for node in [n for n in doctree.findall(nodes.literal) if outside(n)]:
         target = names.get(node.astext().removesuffix('()'))

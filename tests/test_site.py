@@ -22,7 +22,7 @@ def notebook():
     return dict(cells=[cell('# Pooling\n\n> Section 3.4 and Table 8. Equations (8)-(9).', 'markdown'), cell('#| default_exp pooling'), cell('#| hide\nimport os'),
         cell('The mean:\n\n$$ x $$\n\n$$ f\n= 1 \\tag{8} $$\n\n$$ g \\tag{9} $$', 'markdown'),
         cell('#| export\ndef gap(features:"Tensor", k=2): return _helper(features)'), cell('#| export\ndef _helper(x): return x'),
-        cell('A `tiny` case, as in [the demo](16_demo.ipynb). More.', 'markdown'), cell('gap(1)', outputs=[PNG]),
+        cell('A `tiny` case of Eq. (8), as in [the demo](16_demo.ipynb). More.', 'markdown'), cell('gap(1)', outputs=[PNG]),
         cell('#| label: fig-a\n#| fig-cap: "Some *gaps*. Two."\nplot()', outputs=[dict(output_type='stream', name='stdout', text='')] + [PNG])])
 
 def test_survey(notebook):
@@ -40,9 +40,9 @@ def test_render(notebook):
     assert text[2] == 'The mean:\n\n$$ x $$\n\n(eq-8)=\n$$ f\n= 1 \\tag{8} $$\n\n(eq-9)=\n$$ g \\tag{9} $$'
     assert text[3].startswith('def gap') and text[4].startswith('```{py:function} gap(features, k=2)\n') and '| features |' in text[4]
     assert text[5].startswith('def _helper') and text[6].startswith('A `tiny`')
-    assert cells[7]['metadata']['mystnb'] == dict(image=dict(alt='A tiny case, as in the demo.'))
-    assert text[8:] == ['plot()', ''] and cells[9]['outputs'] == [PNG]
-    assert cells[9]['metadata']['mystnb'] == dict(image=dict(alt='Some gaps.'), figure=dict(caption='Some *gaps*. Two.', name='04-fig-a'))
+    assert cells[7]['metadata']['mystnb'] == dict(image=dict(alt='A tiny case of Eq. (8), as in the demo.'))
+    assert text[8:] == ['plot()', 'plot()'] and cells[8]['outputs'] == [dict(output_type='stream', name='stdout', text='')] and cells[9]['outputs'] == [PNG]
+    assert cells[9]['metadata']['mystnb'] == dict(image=dict(alt='Some gaps. Two.'), figure=dict(caption='Some *gaps*. Two.', name='04-fig-a'))
 
 def test_every_notebook_has_a_place(tmp_path, notebook):
     "A notebook that the sidebar doesn't name stops the build with one line; one that isn't written yet doesn't."
@@ -121,8 +121,11 @@ def test_formulas_are_typeset(visits):
     assert sum(seen['formulas'] for seen in visits.values()) > 100
     assert not bad(visits, lambda seen: seen['formulas']-seen['typeset']) and not bad(visits, lambda seen: seen['wrong'])
 
-def test_pictures_are_there_in_words_too(visits):
-    assert sum(len(seen['images']) for seen in visits.values()) > 25
+def test_pictures_are_there_in_words_too(visits, site):
+    "Every stored picture is shown, and each has words for who can't see it."
+    for path in (ROOT/'nbs').glob('*.ipynb'):
+        stored = [o for c in json.loads(path.read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', ()) if '#| hide' not in c['source'][0] and any(k.startswith('image/') for k in o.get('data', ()))]
+        assert len(visits[site/'nbs'/f'{path.stem}.html']['images']) >= len(stored), path.name
     assert not bad(visits, lambda seen: [i for i in seen['images'] if not i[1].strip() or not i[2]])
 
 def test_no_dead_links(visits, site):
