@@ -119,7 +119,7 @@ def test_any_name(browser, data, tmp_path):
     assert browser.errors == [] and browser.requests == []
 
 def test_without_masks(browser, data, tmp_path):
-    "Where nothing can be scored There are no scores and no order by them; the classes can still be chosen."
+    "Where nothing can be scored there are no scores and no order by them; the classes can still be chosen."
     shutil.rmtree(data/'masks')
     main(['run', str(data), '--out', str(tmp_path/'run'), *TINY, '--words', 'none', '--crf', 'none'])
     browser.open(tmp_path/'run'/'report.html')
