@@ -70,8 +70,8 @@ def entry(module, name, node):
         kind, body = 'class', [n for n in node.body if isinstance(n, ast.FunctionDef)]
         signature = ''.join(arguments(n, skip=True) for n in body if n.name == '__init__')
         methods = [entry(module, f'{name}.{n.name}', n) for n in body if n.name[0] != '_' and ast.get_docstring(n)]
-    text = [] if kind == 'data' else [inspect.getdoc(obj) or '']
-    if kind not in ('data', 'property'): text.append(DocmentTbl(obj)._repr_markdown_())
+    text = [] if kind == 'data' else [ast.get_docstring(node) or '']
+    if kind in ('function', 'method') or kind == 'class' and '__init__' in vars(obj): text.append(DocmentTbl(obj)._repr_markdown_())
     return '\n\n'.join([f'```{{py:{kind}}} {name}{signature}', *filter(None, text), '```', *methods])
 
 def arguments(node, skip=False):

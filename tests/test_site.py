@@ -44,6 +44,13 @@ def test_render(notebook):
     assert text[8:] == ['plot()', 'plot()'] and cells[8]['outputs'] == [dict(output_type='stream', name='stdout', text='')] and cells[9]['outputs'] == [PNG]
     assert cells[9]['metadata']['mystnb'] == dict(image=dict(alt='Some gaps. Two.'), figure=dict(caption='Some *gaps*. Two.', name='04-fig-a'))
 
+def test_entry_of_a_class():
+    "Its own arguments and documented methods; nothing that it inherits."
+    notebook = json.loads((ROOT/'nbs/14_figures.ipynb').read_text(encoding='utf-8'))
+    nodes = dict(d for c in notebook['cells'] if c['cell_type'] == 'code' and 'class Grid' in ''.join(c['source']) for d in pages.definitions(pages.directives(c)[1], ['Grid']))
+    text = pages.entry('vwl.figures', 'Grid', nodes['Grid'])
+    assert text.startswith('```{py:class} Grid\n') and '```{py:method} Grid.save(path)' in text and 'figsize' not in text and '| path |' in text
+
 def test_every_notebook_has_a_place(tmp_path, notebook):
     "A notebook that the sidebar doesn't name stops the build with one line; one that isn't written yet doesn't."
     (tmp_path/'nbs').mkdir()
