@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Findings', 'look_at', 'check_folder', 'format_findings', 'contact_sheet']
 
-# %% ../nbs/17_check.ipynb #258059e2
+# %% ../nbs/17_check.ipynb #b12304ba
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .data import IMAGE_SUFFIXES, ImageSet, read_folder, read_list
 from .datasets import read_dataset
 from .files import InputError, atomic_path, voc_palette
-from .report import overlay_label
+from .figures import overlay_label
 from .workers import bar, pooled
 
 # %% ../nbs/17_check.ipynb #563426fd
