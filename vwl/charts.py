@@ -84,7 +84,7 @@ def _line(places, i):
     dots = f'<path class="dots{again}" {series(i)} d="{"".join(f"M{x:g} {y:g}h0" for x, y in places)}"/>' if len(places) <= 12 else ''
     return f'<polyline class="line{again}" {series(i)} points="{join}"/>{dots}'
 
-# %% ../nbs/14_charts.ipynb #67e00e82
+# %% ../nbs/14_charts.ipynb #5fb885b2
 def bar_chart(
     groups:Sequence[tuple[str, dict[str, float]]], # (label, series -> value in [0, 1])
     names:Sequence[str], # of all series, in the order of their colours
@@ -93,7 +93,7 @@ def bar_chart(
 )->str: # SVG
     "Bars to the right with their values in percent, in groups with a label above."
     ticks = _axis(0, max([v for _, vs in groups for v in vs.values()] or [1.]))
-    px, y, body, several = _place(0, ticks[-1], 4, width-44), 0, '', len(names) > 1
+    px, y, body = _place(0, ticks[-1], 4, width-44), 0, ''
     for label, values in groups:
         body += _text(4, y+14, label, 'start'); y += 19
         for name, v in values.items():

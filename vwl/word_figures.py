@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['ImageWords', 'image_words', 'cut_out', 'WordSurvey', 'survey_words', 'similarity_picture', 'project_words']
 
-# %% ../nbs/14_word_figures.ipynb #1798e53e
+# %% ../nbs/14_word_figures.ipynb #d5d8ed2b
 from dataclasses import dataclass
 import matplotlib, numpy as np, torch, torch.nn.functional as F
 from PIL import Image
-from .data import ImageSet, to_tensor, working_image
+from .data import to_tensor, working_image
 from .network import Classifier
 from .pipeline import Run, load_classifier
 from .words import assign_words, word_probabilities
