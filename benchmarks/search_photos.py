@@ -7,7 +7,7 @@ Each argument is a name and fields of the recipe `code`; classes and lists are t
 import argparse, ast, json, time
 from pathlib import Path
 import numpy as np, torch
-from vwl.data import read_folder
+from vwl.data import read_folder, resize
 from vwl.files import write_json
 from vwl.losses import base_rate_loss
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
@@ -22,7 +22,7 @@ def score(net, images, scales):
     histogram = 0
     for i in range(len(images)):
         truth, keys = images.mask(i), np.flatnonzero(images.labels[i])
-        maps = normalise_maps(multi_scale_maps(net.eval().maps, images.image(i), keys, truth.shape, scales, flip=False)).numpy()
+        maps = normalise_maps(multi_scale_maps(net.eval().maps, [np.asarray(resize(images.image(i), s)) for s in scales], keys, truth.shape, flip=False)).numpy()
         histogram = histogram + threshold_histogram(maps, keys+1, truth, len(images.classes)+1, THRESHOLDS)
     miou = [mean_iou(N) for N in sweep_thresholds(histogram)]
     return max(miou), float(THRESHOLDS[int(np.argmax(miou))])

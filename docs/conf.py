@@ -19,7 +19,7 @@ parts = {
     'Results': '16_demo 20_results_cams 21_results_words 22_results_segmentation',
     'Tutorials': '30_own_photographs tutorial_voc tutorial_coco tutorial_gpus',
     'Paper and published code': '31_paper_and_code equations',
-    'The program': '13_pipeline 15_cli 14_report 14_figures 14_charts 14_word_figures 08_exchange 00_files 00_workers',
+    'The program': '13_pipeline 15_cli 14_report 14_figures 14_charts 14_word_figures 08_exchange 00_files 00_workers 00_distributed',
     'Reference': 'api',
 }
 

@@ -27,10 +27,12 @@ def test_names_agree():
     "What the recipe offers by name is what there is."
     from vwl.backbone import BACKBONES
     from vwl.pooling import POOLING
-    from vwl.recipe import Backbone, Pooling, Recipe
+    from vwl.recipe import Backbone, Pooling, Recipe, Words
+    from vwl.report import _LABELS, _POOLING, _WORDS
     from vwl.seeds import CRF_SETTINGS
     offered = {f.name: f.type for f in fields(Recipe)}
-    assert set(get_args(Pooling)) == set(POOLING) and set(get_args(Backbone)) == set(BACKBONES)
+    assert set(get_args(Pooling)) == set(POOLING) == set(_POOLING) and set(get_args(Words)) == set(_WORDS) and set(get_args(offered['seg_labels'])) == set(_LABELS)
+    assert set(get_args(Backbone)) == set(BACKBONES)
     for name in 'crf', 'predict_crf': assert set(get_args(offered[name])) == {*CRF_SETTINGS, 'none'}
 
 def test_citation():

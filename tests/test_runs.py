@@ -1,5 +1,5 @@
 "Runs: the same command gives the same files, and one that was stopped goes on to the same end."
-import os, random, shutil, signal, subprocess, sys, time
+import multiprocessing, os, random, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -32,6 +32,28 @@ def test_killed_run_goes_on(finished, tmp_path):
     killed, whole = contents(tmp_path/'killed'), contents(tmp_path/'whole')
     killed = {k: v for k, v in killed.items() if not k.endswith('.part')}
     assert {k for k in whole if k != 'report.html' and killed.get(k) != whole[k]} == set() and killed.keys() == whole.keys()
+
+def small_demo(out):
+    from vwl.demo import run_demo
+    run_demo(out, device='cpu', n=(16, 8), say=str, epochs=2, crop=48, long_side=(40, 56), batch_size=8, n_words=8, scales=(1.,),
+             irn_epochs=1, irn_crop=48, irn_batch_size=8, seg_steps=4, seg_crop=48, seg_batch_size=8)
+
+def test_killed_at_any_moment(tmp_path, monkeypatch):
+    "The demo's pipeline, killed again and again at random moments until it comes through, ends with the files of one that ran in peace."
+    monkeypatch.setenv('VWL_CHECKPOINT_SECONDS', '0')                          # a checkpoint after each step
+    server, rng, kills = multiprocessing.get_context('forkserver'), random.Random(0), 0
+    server.set_forkserver_preload(['vwl.demo'])                               # a process begins at once, not after seconds of imports
+    def run(out, seconds=None):
+        process = server.Process(target=small_demo, args=(out,))
+        process.start(); process.join(seconds)
+        if process.is_alive(): process.kill(); process.join()
+        return process.exitcode
+    while (code := run(tmp_path/'demo', rng.uniform(0, min(4., .5+kills/10)))) == -signal.SIGKILL: kills += 1
+    killed = contents(tmp_path/'demo')
+    shutil.rmtree(tmp_path/'demo')                                            # a run remembers where its data are, so the other one has the same place
+    assert code == run(tmp_path/'demo') == 0 and kills > 10
+    whole = contents(tmp_path/'demo')
+    assert {k for k in whole if killed.get(k) != whole[k]} == set() and killed.keys() == whole.keys()
 
 def test_bound_in_the_same_run(run, capsys):
     "Fully supervised training is the same command with masks for labels; what came before stays."
@@ -106,7 +128,7 @@ def test_flipped_bits(finished, tmp_path, capsys):
     for p in files:
         data_ = bytearray(p.read_bytes()); data_[rng.randrange(len(data_))] ^= 1 << rng.randrange(8); p.write_bytes(data_)
     main(['run', str(data), '--out', str(harmed), *WHOLE])
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     for p in files: assert f'{p}: damaged since it was written' in out or p.name == 'history.json', p
     after, before = contents(harmed), contents(run)
     assert {k for k in before if k != 'report.html' and after.get(k) != before[k]} == set()

@@ -6,8 +6,9 @@
 __all__ = ['search_paths', 'path_offsets', 'path_affinity', 'pair_labels', 'affinity_loss', 'pair_displacement',
            'displacement_loss', 'irnet_loss', 'chebyshev_coefficients', 'transition', 'random_walk']
 
-# %% ../nbs/09_affinity.ipynb #31e911e1
+# %% ../nbs/09_affinity.ipynb #9d2d1710
 import math, warnings
+from collections.abc import Callable
 from functools import cache
 import torch, torch.nn.functional as F
 from torch import Tensor
@@ -106,20 +107,21 @@ def pair_labels(
     same = both & (here[:, None] == there)
     return same & (there == 0), same & (there > 0), both & ~same
 
-# %% ../nbs/09_affinity.ipynb #bfb383f2
-def _mean_over(values, chosen):
-    "Mean of `values` where `chosen`, 0 if nothing is; 1e-5 as published."
-    return (values*chosen).sum() / (chosen.sum()+1e-5)
+# %% ../nbs/09_affinity.ipynb #66224fe0
+def _mean_over(values, chosen, total):
+    "Mean of `values` where `chosen`, 0 if nothing is; 1e-5 as published. Where a batch is shared, this part of it."
+    return (values*chosen).sum() / (total(chosen.sum())+1e-5)
 
 def affinity_loss(
     affinity:Tensor, # (B, pairs, h', w') in [0, 1], of `path_affinity`
     background:Tensor, same:Tensor, different:Tensor, # bool, of that shape, of `pair_labels`
+    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
 )->tuple[Tensor, Tensor]: # of pairs that belong together, and of those that do not; at least 0
     "IRNet's boundary loss in its two halves, over all pairs of a batch."
     together, apart = -(affinity+1e-5).log(), -(1+1e-5-affinity).log()
-    return (_mean_over(together, background)+_mean_over(together, same))/2, _mean_over(apart, different)
+    return (_mean_over(together, background, total)+_mean_over(together, same, total))/2, _mean_over(apart, different, total)
 
-# %% ../nbs/09_affinity.ipynb #7e3b7bad
+# %% ../nbs/09_affinity.ipynb #06031f7a
 def pair_displacement(
     displacement:Tensor, # (B, 2, h, w) of (dy, dx), pixels
     radius:int=10, # r
@@ -132,24 +134,26 @@ def displacement_loss(
     displacement:Tensor, # (B, 2, h, w)
     background:Tensor, same:Tensor, # bool (B, pairs, h', w'), of `pair_labels`
     radius:int=10, # r
+    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
 )->tuple[Tensor, Tensor]: # within objects, and within background; at least 0
     "IRNet's displacement loss in its two halves, mean absolute differences."
     difference = pair_displacement(displacement, radius)
     way = torch.tensor(path_offsets(radius), dtype=difference.dtype, device=difference.device).T[None, :, :, None, None]
-    mean = lambda values, chosen: (values.abs()*chosen[:, None]).sum()/(2*chosen.sum()+1e-5)
+    mean = lambda values, chosen: (values.abs()*chosen[:, None]).sum()/(2*total(chosen.sum())+1e-5)
     return mean(difference-way, same), mean(difference, background)
 
-# %% ../nbs/09_affinity.ipynb #e30219a4
+# %% ../nbs/09_affinity.ipynb #fdb8002e
 def irnet_loss(
     edge:Tensor, # (B, h, w) in [0, 1]
     labels:Tensor, # (B, h, w) ids 0..n, 255 = unsure
     radius:int=10, # r
     displacement:Tensor|None=None, # (B, 2, h, w)
+    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
 )->dict[str, Tensor]: # terms whose sum is the loss
     "IRNet's losses, each with its weight of a half."
     background, same, different = pair_labels(labels, radius)
-    terms = dict(zip(('together', 'apart'), affinity_loss(path_affinity(edge, radius), background, same, different)))
-    if displacement is not None: terms |= zip(('objects', 'background'), displacement_loss(displacement, background, same, radius))
+    terms = dict(zip(('together', 'apart'), affinity_loss(path_affinity(edge, radius), background, same, different, total)))
+    if displacement is not None: terms |= zip(('objects', 'background'), displacement_loss(displacement, background, same, radius, total))
     return {k: v/2 for k, v in terms.items()}
 
 # %% ../nbs/09_affinity.ipynb #19a56ddf

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'Backbone', 'resnet_stages', 'densenet_stages', 'mobilenet_stages', 'Residual', 'SmallNet',
-           'small_stages', 'set_output_stride', 'read_weights', 'load_weights', 'build_backbone']
+           'small_stages', 'set_output_stride', 'read_weights', 'load_weights', 'build_backbone', 'place']
 
 # %% ../nbs/01_backbone.ipynb #4f0ae2cc
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from .files import InputError
 
-# %% ../nbs/01_backbone.ipynb #21c1f932
+# %% ../nbs/01_backbone.ipynb #887b3009
 class Backbone(nn.Module):
     "Five stages of a pretrained network; the first `frozen_stages` get no gradient, BatchNorm may be held still."
     def __init__(self,
@@ -23,10 +23,11 @@ class Backbone(nn.Module):
         stage_channels:tuple[int, ...], # features of each stage; the last is d
         frozen_stages:int=0, # 0..5
         freeze_batchnorm:bool=True, # running statistics never move; weights and biases still learn
+        precision:str='float32', # of its arithmetic: 'float32', 'bfloat16' or 'float16'; what comes out is float32
     ):
         super().__init__()
         self.stages, self.strides, self.stage_channels, self.channels = nn.ModuleList(stages), strides, stage_channels, stage_channels[-1]
-        self.frozen_stages, self.freeze_batchnorm = frozen_stages, freeze_batchnorm
+        self.frozen_stages, self.freeze_batchnorm, self.precision = frozen_stages, freeze_batchnorm, getattr(torch, precision)
         self.stages[:frozen_stages].requires_grad_(False)
         self.train()
 
@@ -39,10 +40,13 @@ class Backbone(nn.Module):
         return self
 
     def forward(self, images): # (B, 3, H, W) -> (B, d, H/s, W/s) with s the last of `strides`
-        with torch.no_grad():
-            for stage in self.stages[:self.frozen_stages]: images = stage(images)
-        for stage in self.stages[self.frozen_stages:]: images = stage(images)
-        return images
+        with self.arithmetic(images):
+            with torch.no_grad():
+                for stage in self.stages[:self.frozen_stages]: images = stage(images)
+            for stage in self.stages[self.frozen_stages:]: images = stage(images)
+        return images.float()
+
+    def arithmetic(self, images): return torch.autocast(images.device.type, self.precision, self.precision != torch.float32)
 
     def freeze_norms(self):
         "BatchNorm's weights and biases stop learning too."
@@ -51,7 +55,8 @@ class Backbone(nn.Module):
 
     def stage_features(self, images): # (B, 3, H, W) -> five (B, d_i, H/s_i, W/s_i)
         "What each stage gives."
-        return [images := stage(images) for stage in self.stages]
+        with self.arithmetic(images): found = [images := stage(images) for stage in self.stages]
+        return [f.float() for f in found]
 
 # %% ../nbs/01_backbone.ipynb #87ef2245
 def resnet_stages(
@@ -163,7 +168,7 @@ BACKBONES = dict( # name -> (network, its ImageNet weights, its stages, strides 
     mobilenet_v2 = (torchvision.models.mobilenet_v2, 'IMAGENET1K_V1', mobilenet_stages, (4, 4, 8, 16, 32), (24, 24, 32, 96, 1280)),
     small        = (SmallNet, None, small_stages, (2, 2, 4, 8, 8), (24, 32, 64, 96, 128)))
 
-# %% ../nbs/01_backbone.ipynb #13820d60
+# %% ../nbs/01_backbone.ipynb #fc8b45e4
 def build_backbone(
     name:str, # a key of `BACKBONES`
     weights:Path|str='imagenet', # 'imagenet' downloads torchvision's, 'none' starts from random numbers; else a file of torchvision's, or of any network here with this backbone
@@ -171,6 +176,7 @@ def build_backbone(
     freeze_batchnorm:bool=True, # statistics never move
     output_stride:int=16, # of the last stage, if its own is coarser
     dilated:bool=False, # see `set_output_stride`
+    precision:str='float32', # see `Backbone`
     read:Callable[[Path|str], dict]=read_weights, # how a file is read
     flag:str='--weights', # the option that weights come from, for messages
 )->Backbone:
@@ -185,6 +191,18 @@ def build_backbone(
     if state is not None and not ours: load_weights(net, weights, state=state)
     stages = cut(net)
     strides = set_output_stride(stages, strides, min(output_stride, strides[-1]), dilated)
-    backbone = Backbone(stages, strides, channels, frozen_stages, freeze_batchnorm)
+    backbone = Backbone(stages, strides, channels, frozen_stages, freeze_batchnorm, precision)
     if ours: load_weights(backbone, weights, spare=(), state=ours)
     return backbone
+
+# %% ../nbs/01_backbone.ipynb #96977845
+def place(
+    net:nn.Module, # with a `Backbone` called `backbone`
+    recipe, # `channels_last`, `compile`
+    device:str, # torch device
+)->nn.Module:
+    "The network on its device, in its memory order, its backbone's stages compiled if asked for."
+    net.to(device, memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
+    if recipe.compile:
+        for stage in net.backbone.stages: stage.compile()
+    return net

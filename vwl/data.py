@@ -7,7 +7,7 @@ __all__ = ['VOC_CLASSES', 'IMAGE_SUFFIXES', 'MEAN', 'STD', 'read_tags', 'read_im
            'stem', 'read_folder', 'read_photographs', 'resized', 'resize', 'working_size', 'working_image', 'to_tensor',
            'training_crop', 'labelled_crop', 'TrainingCrops', 'LabelledCrops', 'epoch_batches']
 
-# %% ../nbs/00_data.ipynb #af3c0e69
+# %% ../nbs/00_data.ipynb #3a7878d2
 import csv, difflib, io, random, re, warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np, torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from .distributed import world
 from .files import InputError, load_label, read_text
 
 # %% ../nbs/00_data.ipynb #2af1c1a0
@@ -341,13 +342,16 @@ class LabelledCrops(torch.utils.data.Dataset):
         if label.shape != image.size[::-1]: raise InputError(f'{self.images.root/self.images.files[i]}: is {image.width}x{image.height}, but its label {label.shape[1]}x{label.shape[0]}; delete the label and make it again')
         return labelled_crop(working_image(image, self.long_side), label, rng, scale, self.crop, self.corner)
 
-# %% ../nbs/00_data.ipynb #24bcca0f
+# %% ../nbs/00_data.ipynb #55b47966
 def epoch_batches(
     crops:TrainingCrops|LabelledCrops, # what to draw from
     batch_size:int, # images a batch; images that don't fill a last batch wait for another epoch
     workers:int=0, # processes that load images; 0 = this one
+    start:int=0, # batches to pass over
+    parts:int=1, # that each batch is worked through in; processes share each of them
 )->torch.utils.data.DataLoader: # of (B, 3, crop, crop) images, and (B, C) tags or (B, crop, crop) labels
-    "One epoch's batches in an order drawn from (seed, epoch)."
+    "One epoch's batches in an order drawn from (seed, epoch); where several processes work, this one's share of each."
     order = list(range(len(crops)))
     random.Random(f'{crops.seed} {crops.epoch}').shuffle(order)
-    return torch.utils.data.DataLoader(crops, batch_size, sampler=order, drop_last=True, num_workers=workers)
+    batches = [order[b*batch_size:(b+1)*batch_size] for b in range(start, len(order)//batch_size)]
+    return torch.utils.data.DataLoader(crops, batch_sampler=[world().share(b, parts) for b in batches], num_workers=workers)

@@ -6,15 +6,16 @@
 __all__ = ['ASPP', 'DeepLabV2', 'as_caffe', 'caffe_weights', 'segmentation_loss', 'segmentation_optimizer', 'segmentation_step',
            'segmentation_trainer', 'class_probabilities', 'likely_classes', 'crf_label', 'load_segmentation']
 
-# %% ../nbs/11_deeplab.ipynb #f1f9a6ae
+# %% ../nbs/11_deeplab.ipynb #2318b2e7
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from .backbone import build_backbone, load_weights, read_weights
+from .backbone import build_backbone, load_weights, place, read_weights
 from .data import MEAN, STD, ImageSet, LabelledCrops, to_tensor
+from .distributed import bare, part_sizes, world
 from .files import InputError
 from .recipe import Recipe
 from .seeds import CRFSettings, dense_crf
@@ -35,7 +36,7 @@ class ASPP(nn.Module):
 
     def forward(self, features): return sum(branch(features) for branch in self.branches) # (B, d, h, w) -> (B, n, h, w)
 
-# %% ../nbs/11_deeplab.ipynb #dac90759
+# %% ../nbs/11_deeplab.ipynb #5e374d39
 class DeepLabV2(nn.Module):
     "Dilated backbone and `ASPP`, on several scales of the image."
     def __init__(self,
@@ -46,7 +47,7 @@ class DeepLabV2(nn.Module):
         super().__init__()
         r, self.recipe = recipe, recipe
         weights, caffe = r.seg_weights if weights is None else weights, r.seg_style == 'caffe'
-        self.backbone = build_backbone(r.seg_backbone, weights, freeze_batchnorm=r.seg_freeze_batchnorm, output_stride=r.seg_output_stride, dilated=True,
+        self.backbone = build_backbone(r.seg_backbone, weights, freeze_batchnorm=r.seg_freeze_batchnorm, output_stride=r.seg_output_stride, dilated=True, precision=r.precision,
                                        read=caffe_weights if caffe else read_weights, flag='--seg-weights')
         if caffe: as_caffe(self.backbone)
         if r.seg_freeze_batchnorm: self.backbone.freeze_norms()
@@ -105,17 +106,18 @@ def _torchvision_name(key):
     else: name = f'{kind}{dict(reduce=1, conv3x3=2, increase=3)[part]}'
     return f'layer{int(layer)-1}.{int(block)-1}.{name}.{rest}'
 
-# %% ../nbs/11_deeplab.ipynb #5b416e2f
+# %% ../nbs/11_deeplab.ipynb #23b2c224
 def segmentation_loss(
     logits:Sequence[Tensor], # each (B, n, h_s, w_s)
     labels:Tensor, # (B, H, W) uint8 ids, 255 counts for nothing
+    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
 )->Tensor: # scalar, at least 0
     "Sum over the logits of their mean cross entropy; labels come to each size by nearest neighbour."
-    total = 0.
+    loss = 0.
     for l in logits:
         small = F.interpolate(labels[:, None].float(), l.shape[2:], mode='nearest-exact')[:, 0].long()
-        total = total + F.cross_entropy(l.float(), small, ignore_index=255, reduction='sum')/(small != 255).sum().clamp_min(1)
-    return total
+        loss = loss + F.cross_entropy(l.float(), small, ignore_index=255, reduction='sum')/total((small != 255).sum()).clamp_min(1)
+    return loss
 
 # %% ../nbs/11_deeplab.ipynb #eadb480d
 def segmentation_optimizer(
@@ -128,7 +130,7 @@ def segmentation_optimizer(
     backbone = [p for p in net.backbone.parameters() if p.requires_grad]
     return sgd([(backbone, r.seg_lr), (weights, r.seg_head*r.seg_lr), (biases, 2*r.seg_head*r.seg_lr, 0.)], r.seg_momentum, r.seg_weight_decay)
 
-# %% ../nbs/11_deeplab.ipynb #4755323a
+# %% ../nbs/11_deeplab.ipynb #4881be10
 def segmentation_step(
     net:DeepLabV2, # in training mode
     optimizer:torch.optim.Optimizer, # see `segmentation_optimizer`
@@ -136,18 +138,19 @@ def segmentation_step(
     labels:Tensor, # (B, H, W) uint8 ids, 255 counts for nothing
     step:int=0, # from 0
     steps:int=1, # in all
-)->dict[str, float]: # the loss
+)->dict[str, float]: # the loss; this process's part of it
     "One batch of DeepLabV2's training."
-    r, parts = net.recipe, min(net.recipe.seg_accumulate, len(images))
-    losses = [0.]
+    r, losses, batch = bare(net).recipe, [0.], round(len(images)/world().part(len(images)))
+    sizes = part_sizes(batch, r.seg_accumulate)
+    mine = [world().own(n) for n in sizes]
     def loss_of_parts():
-        for x, y in zip(images.chunk(parts), labels.chunk(parts)):
-            loss = segmentation_loss(net(x), y)*len(x)/len(images)
+        for n, x, y in zip(sizes, images.split(mine), labels.split(mine)):
+            loss = segmentation_loss(net(x), y, world().total)*n/batch
             losses.append(loss.item()); yield loss
     descend(optimizer, loss_of_parts(), poly(step//r.seg_lr_every*r.seg_lr_every, steps, r.poly_power))
     return dict(loss=sum(losses))
 
-# %% ../nbs/11_deeplab.ipynb #2129e4c0
+# %% ../nbs/11_deeplab.ipynb #bb88c8be
 def segmentation_trainer(
     recipe:Recipe, # all settings
     images:ImageSet, # to train on
@@ -159,24 +162,24 @@ def segmentation_trainer(
     "DeepLabV2's training."
     r = recipe
     torch.manual_seed(r.seed)
-    net = DeepLabV2(r, len(images.classes)+1, weights).to(device, memory_format=torch.channels_last)
+    net = place(DeepLabV2(r, len(images.classes)+1, weights), r, device)
     times = max(1, r.seg_steps*r.seg_batch_size//(10*len(images)))           # epochs of about a tenth of the training, where one pass isn't more
     crops = lambda epoch: LabelledCrops(images, label, r.seg_crop_scales, r.seg_crop, r.seed, epoch, corner=True, times=times, long_side=r.cam_long_side)
-    return Trainer(net, segmentation_optimizer(net), segmentation_step, crops, r.seg_batch_size, steps=r.seg_steps, device=device, workers=workers)
+    return Trainer(net, segmentation_optimizer(net), segmentation_step, crops, r.seg_batch_size, r.seg_accumulate, steps=r.seg_steps, device=device, workers=workers)
 
-# %% ../nbs/11_deeplab.ipynb #e05c613e
+# %% ../nbs/11_deeplab.ipynb #44e3c6f1
 @torch.inference_mode()
 def class_probabilities(
     net:DeepLabV2, # trained, in evaluation mode
-    image:Image.Image, # RGB
+    image:Image.Image|np.ndarray, # RGB, (H, W, 3) uint8
     flip:bool=False, # with its mirror image, mean of both logits
     device:str='cpu', # of the network
 )->np.ndarray: # (n, H, W) float32, sums to 1 over n
     "What the network says of each pixel of an image of any size."
     x = to_tensor(image)[None].to(device)
-    logits = net(x.to(memory_format=torch.channels_last))
+    logits = net(x)
     if flip: logits = (logits+net(x.flip(-1)).flip(-1))/2
-    full = F.interpolate(logits.float(), (image.height, image.width), mode='bilinear', align_corners=False)
+    full = F.interpolate(logits.float(), x.shape[2:], mode='bilinear', align_corners=False)
     return full.softmax(1)[0].cpu().numpy()
 
 # %% ../nbs/11_deeplab.ipynb #dbe12c6b
@@ -197,7 +200,7 @@ def crf_label(
     "The label of each pixel after dense CRF."
     return ids.astype(np.uint8)[dense_crf(image, probabilities, settings).argmax(0)]
 
-# %% ../nbs/11_deeplab.ipynb #a0ecc4e4
+# %% ../nbs/11_deeplab.ipynb #9d1e2cca
 def load_segmentation(
     path:Path|str, # weights file of `DeepLabV2`
     recipe:Recipe, # that it was trained with
@@ -210,4 +213,4 @@ def load_segmentation(
     if found and found != {n_classes}: raise InputError(f'{path}: a network for {min(found)} classes with background, but here are {n_classes}; give the network of this data set, or start from it with --seg-weights')
     net = DeepLabV2(recipe, n_classes, 'none')
     load_weights(net, path, spare=(), state=state)
-    return net.to(device, memory_format=torch.channels_last).eval()
+    return place(net, recipe, device).eval()

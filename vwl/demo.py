@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['METHODS', 'drawbacks', 'confident_share', 'draw_comparison', 'run_demo']
 
-# %% ../nbs/16_demo.ipynb #a9c05736
+# %% ../nbs/16_demo.ipynb #9750b0c5
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,7 @@ def draw_comparison(
         for row, panel in zip(rows.values(), [image, *maps, *masks]): row.append(panel)
     return picture_grid(rows, [' '.join(last.score.tags(i)) for i in shown], label_names(np.array(sorted(seen)), last.score.classes), side=side).save(path)
 
-# %% ../nbs/16_demo.ipynb #5cdb860f
+# %% ../nbs/16_demo.ipynb #9daf55a7
 def _scores(run):
     "mIoU of each stage of a run."
     metrics = read_json(run.folder/'metrics.json')
@@ -85,6 +86,7 @@ def run_demo(
     "Each method on the same generated scenes, the last one to the end; drawbacks and scores go into `results.json`, pictures into `comparison.png`."
     common = dict(train_list='lists/train.txt', score_list='lists/val.txt', seed=seed) | settings
     recipes = {name: preset('toy', **common | fields) for name, fields in methods.items()}
+    for half in Path(out).glob('.scenes.*'): shutil.rmtree(half)              # left by a kill
     data = write_scenes(Path(out)/'scenes', sum(n), seed, lists=dict(train=(0, n[0]), val=(n[0], sum(n))))
     out, runs, results = Path(out), {}, {}
     for name, recipe in recipes.items():

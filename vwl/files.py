@@ -7,8 +7,8 @@ __all__ = ['InputError', 'atomic_path', 'read_text', 'write_json', 'read_json', 
            'label_image', 'save_label', 'load_label', 'sum_of', 'record', 'recorded', 'settle', 'at_work',
            'fingerprint']
 
-# %% ../nbs/00_files.ipynb #d1d790f5
-import contextlib, functools, hashlib, json, os
+# %% ../nbs/00_files.ipynb #99b4c4af
+import contextlib, functools, hashlib, json, os, platform
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -123,7 +123,7 @@ def load_label(
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise InputError(f'{path}: not a readable image ({e}); replace it') from None
 
-# %% ../nbs/00_files.ipynb #344288f5
+# %% ../nbs/00_files.ipynb #0e62c4ec
 def sum_of(
     path:Path|str # any file
 )->str: # 16 hexadecimal digits
@@ -138,15 +138,15 @@ def record(
     "Note a file's sum. A file may have several: that of before a rename, and of after."
     line = f'{sum_of(path)} {(name or path).relative_to(folder).as_posix()}\n'
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder/'sums.log').open('a', encoding='utf-8') as f: f.write(line)
+    with (folder/f'sums.{platform.node()}.log').open('a', encoding='utf-8') as f: f.write(line)    # hosts that share a disk don't share a file
 
 def recorded(
     folder:Path # of a stage
 )->dict[str, set[str]]: # file, relative to the folder -> its sums
     "The sums of all files that a stage has written; a line that was cut short counts for nothing."
     sums = {k: {v} for k, v in read_json(folder/'manifest.json').items()} if (folder/'manifest.json').exists() else {}
-    if (folder/'sums.log').exists():
-        for line in (folder/'sums.log').read_text(encoding='utf-8', errors='replace').split('\n')[:-1]:
+    for log in folder.glob('sums.*.log'):
+        for line in log.read_text(encoding='utf-8', errors='replace').split('\n')[:-1]:
             sum, _, name = line.partition(' ')
             sums.setdefault(name, set()).add(sum)
     return sums
@@ -154,12 +154,14 @@ def recorded(
 def settle(
     folder:Path # of a stage that is done
 ):
-    "Sums into `manifest.json`, sorted; those of files that are gone are dropped."
-    if (folder/'sums.log').exists():
-        write_json(folder/'manifest.json', {name: sum_of(folder/name) for name, sums in sorted(recorded(folder).items()) if (folder/name).exists()})
-        (folder/'sums.log').unlink()
+    "Sums into `manifest.json`, sorted; those of files that are gone or damaged are dropped."
+    if logs := list(folder.glob('sums.*.log')):
+        last = lambda name, sums: next(iter(sums)) if len(sums) == 1 else sum_of(folder/name)        # of several, that of the file that stayed
+        found = {name: last(name, sums) for name, sums in sorted(recorded(folder).items()) if (folder/name).exists()}
+        write_json(folder/'manifest.json', found)
+        for log in [*logs, *folder.rglob('.*.part')]: log.unlink()            # and what a kill left half-written
 
-# %% ../nbs/00_files.ipynb #ab2fb2a0
+# %% ../nbs/00_files.ipynb #5acb5fba
 @contextlib.contextmanager
 def at_work(
     folder:Path|str, # of a run; made if it isn't there
@@ -171,6 +173,7 @@ def at_work(
     lock = FileLock(folder/'.lock')
     try: lock.acquire(timeout=0)
     except Timeout: raise InputError(f'{folder}: another command is at work there; wait until it is done, or stop it') from None
+    for half in folder.glob('.*.part'): half.unlink()
     try: yield
     finally:
         if not (folder/'recipe.json').exists():                               # it didn't become a run: nothing stays of it

@@ -6,7 +6,7 @@
 __all__ = ['confident_label', 'EdgeBranch', 'DisplacementBranch', 'IRNet', 'irnet_step', 'irnet_trainer', 'set_mean_shift',
            'edge_map', 'pseudo_label', 'instance_clusters', 'Instances', 'instances']
 
-# %% ../nbs/10_irnet.ipynb #f772403a
+# %% ../nbs/10_irnet.ipynb #9cce9628
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import numpy as np, torch, torch.nn.functional as F
@@ -14,8 +14,9 @@ from scipy import ndimage
 from PIL import Image
 from torch import Tensor, nn
 from .affinity import irnet_loss, random_walk
-from .backbone import build_backbone
+from .backbone import build_backbone, place
 from .data import ImageSet, LabelledCrops, to_tensor, working_image
+from .distributed import bare, world
 from .files import InputError
 from .recipe import Recipe
 from .seeds import crf_of_labels, threshold_seeds
@@ -82,7 +83,7 @@ class DisplacementBranch(nn.Module):
         way = self.read(torch.cat(_cropped([d1, d2, up], d2), 1))
         return way if self.training else way-self.mean[None, :, None, None]
 
-# %% ../nbs/10_irnet.ipynb #00a5c2fb
+# %% ../nbs/10_irnet.ipynb #0304aa09
 class IRNet(nn.Module):
     "Edge branch, and displacement branch if asked for, on a frozen backbone."
     def __init__(self,
@@ -91,7 +92,7 @@ class IRNet(nn.Module):
     ):
         super().__init__()
         self.recipe = recipe
-        self.backbone = build_backbone(recipe.irn_backbone, recipe.irn_weights if weights is None else weights, frozen_stages=5, flag='--irn-weights')
+        self.backbone = build_backbone(recipe.irn_backbone, recipe.irn_weights if weights is None else weights, frozen_stages=5, precision=recipe.precision, flag='--irn-weights')
         shape = self.backbone.stage_channels, self.backbone.strides
         self.edge, self.displacement = EdgeBranch(*shape), DisplacementBranch(*shape) if recipe.irn_displacement else None
         crop, radius = recipe.irn_crop, recipe.irn_radius
@@ -104,7 +105,7 @@ class IRNet(nn.Module):
         with torch.no_grad(): features = self.backbone.stage_features(images)
         return self.edge(features), self.displacement(features) if self.displacement else None
 
-# %% ../nbs/10_irnet.ipynb #927770a9
+# %% ../nbs/10_irnet.ipynb #5d70600b
 def irnet_step(
     net:IRNet, # in training mode
     optimizer:torch.optim.Optimizer, # see `sgd`
@@ -112,15 +113,15 @@ def irnet_step(
     labels:Tensor, # (B, H, W) uint8 ids, 255 = unsure
     step:int=0, # from 0
     steps:int=1, # in all
-)->dict[str, float]: # each loss term
+)->dict[str, float]: # each loss term; this process's part of it
     "One batch of IRNet's training."
-    edge, way = net(images)
+    r, (edge, way) = bare(net).recipe, net(images)
     small = F.interpolate(labels[:, None].float(), edge.shape[1:], mode='nearest-exact')[:, 0].to(labels.dtype)
-    terms = irnet_loss(edge.float().sigmoid(), small, net.recipe.irn_radius, way)
-    descend(optimizer, [sum(terms.values())], poly(step, steps, net.recipe.poly_power))
+    terms = irnet_loss(edge.float().sigmoid(), small, r.irn_radius, way, world().total)
+    descend(optimizer, [sum(terms.values())], poly(step, steps, r.poly_power))
     return dict(loss=sum(v.item() for v in terms.values())) | {k: v.item() for k, v in terms.items()}
 
-# %% ../nbs/10_irnet.ipynb #c9f7342d
+# %% ../nbs/10_irnet.ipynb #4e3dfc00
 def irnet_trainer(
     recipe:Recipe, # all settings
     images:ImageSet, # to train on
@@ -132,12 +133,12 @@ def irnet_trainer(
     "IRNet's training, with two rates for two branches."
     r = recipe
     torch.manual_seed(r.seed)
-    net = IRNet(r, weights).to(device, memory_format=torch.channels_last)
+    net = place(IRNet(r, weights), r, device)
     branches = [(list(net.edge.parameters()), r.irn_lr), (list(net.displacement.parameters()) if net.displacement else [], r.irn_lr_displacement)]
     crops = lambda epoch: LabelledCrops(images, label, r.irn_scales, r.irn_crop, r.seed, epoch, between=True, long_side=r.cam_long_side)
     return Trainer(net, sgd(branches, r.irn_momentum, r.irn_weight_decay), irnet_step, crops, r.irn_batch_size, epochs=r.irn_epochs, device=device, workers=workers)
 
-# %% ../nbs/10_irnet.ipynb #81c372b8
+# %% ../nbs/10_irnet.ipynb #0cd95b7e
 @torch.inference_mode()
 def set_mean_shift(
     net:IRNet, # trained, with a displacement branch
@@ -147,20 +148,20 @@ def set_mean_shift(
     "Make the mean displacement over the images, their upper left corners of a crop's size, 0 from now on."
     net.eval()
     net.displacement.mean.zero_()
-    corners = (np.asarray(working_image(images.image(i), net.recipe.cam_long_side))[:net.recipe.irn_crop, :net.recipe.irn_crop] for i in range(len(images)))
-    ways = [net(to_tensor(c)[None].to(device))[1].mean((0, 2, 3)) for c in corners]
-    net.displacement.mean.copy_(sum(ways)/len(ways))
+    corners = (np.asarray(working_image(images.image(i), net.recipe.cam_long_side))[:net.recipe.irn_crop, :net.recipe.irn_crop] for i in world().share(range(len(images))))
+    total = sum((net(to_tensor(c)[None].to(device))[1].mean((0, 2, 3)) for c in corners), torch.zeros(2, device=device))
+    net.displacement.mean.copy_(world().total(total)/len(images))
 
-# %% ../nbs/10_irnet.ipynb #c1429bc7
+# %% ../nbs/10_irnet.ipynb #b73798a5
 @torch.inference_mode()
 def edge_map(
     net:IRNet, # trained, in evaluation mode
-    image:Image.Image, # RGB
+    image:Image.Image|np.ndarray, # RGB, (H, W, 3) uint8
     device:str='cpu', # of the network
 )->tuple[Tensor, Tensor|None]: # (1, h, w) in [0, 1]; displacement (2, h, w) or None
     "Class boundaries of an image at the network's stride, on the CPU's or GPU's side where the network is."
     x = to_tensor(image)[None]
-    logits, way = net(torch.cat([x, x.flip(-1)]).to(device, memory_format=torch.channels_last))
+    logits, way = net(torch.cat([x, x.flip(-1)]).to(device))
     return ((logits[:1]+logits[1:].flip(-1))/2).float().sigmoid(), None if way is None else way[0]
 
 # %% ../nbs/10_irnet.ipynb #802b43c2

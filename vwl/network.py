@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['pooling_from', 'Scores', 'Classifier', 'loss_terms', 'update_memory_bank', 'sample_initial_codebook']
 
-# %% ../nbs/06_network.ipynb #343355db
+# %% ../nbs/06_network.ipynb #acb771ed
 from dataclasses import dataclass
 from functools import partial
 import torch
 from torch import Tensor, nn
 from .backbone import build_backbone
 from .cam import class_activation_maps
+from .distributed import world
 from .losses import classification_loss
 from .pooling import POOLING
 from .recipe import Recipe
@@ -38,7 +39,7 @@ class Scores:
     assignment: Tensor|None = None # (B, h, w) word of each pixel
     word_labels: Tensor|None = None # (B, k) of 0 and 1
 
-# %% ../nbs/06_network.ipynb #8eb9fef8
+# %% ../nbs/06_network.ipynb #63d42524
 class Classifier(nn.Module):
     "The classification network of Fig. 3."
     def __init__(self,
@@ -48,7 +49,7 @@ class Classifier(nn.Module):
     ):
         super().__init__()
         self.recipe = r = recipe
-        self.backbone = build_backbone(r.backbone, r.weights if weights is None else weights, r.frozen_stages, r.freeze_batchnorm)
+        self.backbone = build_backbone(r.backbone, r.weights if weights is None else weights, r.frozen_stages, r.freeze_batchnorm, precision=r.precision)
         self.pool, self.word_pool = pooling_from(r, r.pooling), pooling_from(r, r.word_pooling)
         d = self.backbone.channels
         self.class_head = nn.Linear(d, n_classes, bias=False)
@@ -94,7 +95,7 @@ def loss_terms(
         if net.recipe.decov_weight: terms['decov'] = decov_loss(net.codebook, net.recipe.decov_form)
     return terms
 
-# %% ../nbs/06_network.ipynb #81404a66
+# %% ../nbs/06_network.ipynb #478b014e
 @torch.no_grad()
 def update_memory_bank(
     net:Classifier, # with `words='memory'`
@@ -102,13 +103,13 @@ def update_memory_bank(
 ):
     "Eq. (6)-(7) on the network's codebook."
     r = net.recipe
-    net.codebook.copy_(update_codebook(net.codebook, scores.features.float(), scores.assignment, r.rho, r.empty_words, r.count_eps))
+    net.codebook.copy_(update_codebook(net.codebook, scores.features.float(), scores.assignment, r.rho, r.empty_words, r.count_eps, world().total))
 
-# %% ../nbs/06_network.ipynb #c5e1fecc
+# %% ../nbs/06_network.ipynb #8b33d254
 @torch.no_grad()
 def sample_initial_codebook(
     net:Classifier, # with any codebook
     scores:Scores, # of the first batch
 ):
     "Replace the codebook by pixels of this batch, drawn from the recipe's seed (`codebook_init='sampled'`)."
-    net.codebook.copy_(sample_codebook(scores.features, net.recipe.n_words, torch.Generator().manual_seed(net.recipe.seed)))
+    net.codebook.copy_(sample_codebook(world().whole(scores.features), net.recipe.n_words, torch.Generator().manual_seed(net.recipe.seed)))

@@ -16,7 +16,7 @@ Pooling  = Literal['hp', 'gap', 'gmp', 'gwrp', 'lse']
 Words    = Literal['learned', 'memory', 'none']
 Backbone = Literal['resnet50', 'resnet101', 'densenet169', 'mobilenet_v2', 'small']
 
-# %% ../nbs/00_recipe.ipynb #aa29554e
+# %% ../nbs/00_recipe.ipynb #c6f6f777
 @dataclass(frozen=True)
 class Recipe:
     "All settings of a run. The defaults are what the paper states and, where it is silent, what the published code does, but for its slips."
@@ -26,6 +26,10 @@ class Recipe:
     score_list: str = '' # list file of the images whose CAMs, seeds and pseudo labels are scored; empty = those trained on
     val_list: str = '' # list file of the images that the segmentation network predicts and is scored on; empty = the scored ones
     seed: int = 1 # of every random draw
+    # arithmetic of all networks
+    precision: Literal['float32', 'bfloat16', 'float16'] = 'float32' # of the backbones; heads, words, losses, maps and the random walk keep float32
+    channels_last: bool = True # order of the weights in memory: faster on most machines
+    compile: bool = False # by torch.compile; the first steps take minutes, and each new size of image some seconds
     # network (Fig. 3)
     backbone: Backbone = 'resnet101' # features; 'small' is for the generated scenes
     weights: str = 'imagenet' # initial weights: 'imagenet' (downloaded), 'none', or a file

@@ -6,14 +6,14 @@
 __all__ = ['CRF_SETTINGS', 'merge_scales', 'multi_scale_maps', 'normalise_maps', 'strided_size', 'save_cams', 'load_cams',
            'threshold_seeds', 'CRFSettings', 'dense_crf', 'crf_of_labels', 'crf_seeds']
 
-# %% ../nbs/08_seeds.ipynb #e388e772
+# %% ../nbs/08_seeds.ipynb #35017d2f
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from .data import resize, to_tensor
+from .data import to_tensor
 from .files import InputError, load_arrays, save_arrays
 
 # %% ../nbs/08_seeds.ipynb #287b0dee
@@ -27,14 +27,13 @@ def merge_scales(
     joined = [m[:1] if len(m) == 1 else join(m[:1], m[1:].flip(-1)) for m in maps]
     return sum(F.interpolate(m, size, mode='bilinear', align_corners=False)[0] for m in joined)
 
-# %% ../nbs/08_seeds.ipynb #f944709e
+# %% ../nbs/08_seeds.ipynb #3d39b94a
 @torch.inference_mode()
 def multi_scale_maps(
     maps:Callable[[Tensor], Tensor], # network: (B, 3, H, W) normalised images -> (B, C, h, w)
-    image:Image.Image, # RGB
+    images:Sequence[np.ndarray], # the image at every scale, each (h, w, 3) uint8 RGB
     keys:Sequence[int], # classes to keep, 0..C-1
     size:tuple[int, int], # (H, W) of the result
-    scales:Sequence[float]=(1., .5, 1.5, 2.), # of the image
     flip:bool=True, # each scale with its mirror image
     merge:str='max', # see `merge_scales`
     device:str='cpu', # where the network is
@@ -42,10 +41,10 @@ def multi_scale_maps(
     "Eq. (1) at every scale and flip, merged; not yet normalised."
     if not len(keys): return torch.zeros(0, *size)
     out = []
-    for s in scales:
-        x = to_tensor(resize(image, s))[None]
+    for image in images:
+        x = to_tensor(image)[None]
         if flip: x = torch.cat([x, x.flip(-1)])
-        out.append(maps(x.to(device, memory_format=torch.channels_last))[:, list(keys)].float())
+        out.append(maps(x.to(device))[:, list(keys)].float())
     return merge_scales(out, size, merge)
 
 # %% ../nbs/08_seeds.ipynb #4ea7af0b

@@ -6,13 +6,15 @@
 __all__ = ['poly', 'learning_rate_scale', 'sgd', 'make_optimizer', 'descend', 'train_step', 'Trainer', 'classifier_trainer',
            'collapse_warning']
 
-# %% ../nbs/07_training.ipynb #376f8094
+# %% ../nbs/07_training.ipynb #043f5a29
 import itertools, json, math
 from collections.abc import Callable, Iterable
 import torch
 from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor, nn
+from .backbone import place
 from .data import ImageSet, TrainingCrops, epoch_batches
+from .distributed import bare, part_sizes, world
 from .files import InputError
 from .losses import base_rate_loss, total_loss
 from .network import Classifier, loss_terms, sample_initial_codebook, update_memory_bank
@@ -35,14 +37,16 @@ def learning_rate_scale(
     "How much a recipe's rates are lowered for fewer classes than they were set for, since Eq. (11) is a mean over classes."
     return min(1., n_classes/recipe.lr_classes) if recipe.lr_classes else 1.
 
-# %% ../nbs/07_training.ipynb #027fd2dc
+# %% ../nbs/07_training.ipynb #0f41c146
 def sgd(
     groups:list[tuple[list, float]], # (parameters, learning rate), and a weight decay of its own if there is a third
     momentum:float, # in [0, 1)
     weight_decay:float, # at least 0
-)->torch.optim.SGD: # its groups have a `first_lr`
+)->torch.optim.SGD: # its groups have a `first_lr`, it has a `scaler`
     "SGD over groups of parameters; empty groups are left out."
-    return torch.optim.SGD([dict(params=ps, lr=lr, first_lr=lr, weight_decay=decay[0] if decay else weight_decay) for ps, lr, *decay in groups if ps], momentum=momentum)
+    optimizer = torch.optim.SGD([dict(params=ps, lr=lr, first_lr=lr, weight_decay=decay[0] if decay else weight_decay) for ps, lr, *decay in groups if ps], momentum=momentum)
+    optimizer.scaler = torch.amp.GradScaler(enabled=False)                    # a `Trainer` in float16 sets one that scales
+    return optimizer
 
 def make_optimizer(
     net:Classifier, # its recipe has the rates
@@ -53,7 +57,7 @@ def make_optimizer(
     heads = [p for n, p in net.named_parameters() if not n.startswith('backbone.')]
     return sgd([(backbone, scale*r.lr_backbone), (heads, scale*r.lr_heads)], r.momentum, r.weight_decay)
 
-# %% ../nbs/07_training.ipynb #da373595
+# %% ../nbs/07_training.ipynb #dd3fcf89
 def descend(
     optimizer:torch.optim.Optimizer, # see `sgd`
     losses:Iterable[Tensor], # scalars whose sum is to fall; each is dropped before the next is asked for
@@ -65,11 +69,12 @@ def descend(
         if not math.isfinite(loss.item()):
             rates = ' and '.join(f'{g["first_lr"]:g}' for g in optimizer.param_groups)
             raise InputError(f'training: the loss became {loss.item()}; lower the learning rates (now {rates})')
-        loss.backward()
+        optimizer.scaler.scale(loss*world().size).backward()
     for g in optimizer.param_groups: g['lr'] = g['first_lr']*factor
-    optimizer.step()
+    optimizer.scaler.step(optimizer)
+    optimizer.scaler.update()
 
-# %% ../nbs/07_training.ipynb #1817849a
+# %% ../nbs/07_training.ipynb #9d9e278b
 def train_step(
     net:Classifier, # in training mode
     optimizer:torch.optim.Optimizer, # see `make_optimizer`
@@ -77,18 +82,17 @@ def train_step(
     labels:Tensor, # (B, C) of 0 and 1
     step:int=0, # from 0; sets the learning rate, and a sampled codebook is drawn at 0
     steps:int=1, # in all
-)->dict[str, float]: # each loss term
+)->dict[str, float]: # each loss term; this process's part of it, where several share the batch
     "One batch of Algorithm 1."
-    r = net.recipe
-    scores = net(images)
-    terms = loss_terms(net, scores, labels)
+    scores, part, net = net(images), world().part(len(images)), bare(net)
+    r, terms = net.recipe, {k: part*v for k, v in loss_terms(net, scores, labels).items()}
     if r.words == 'memory': update_memory_bank(net, scores)
     loss = total_loss(terms, dict(word=r.word_weight, freq=r.frequency_weight, decov=r.decov_weight))
     descend(optimizer, [loss], poly(step, steps, r.poly_power))
     if step == 0 and r.words != 'none' and r.codebook_init == 'sampled': sample_initial_codebook(net, scores)
     return {k: v.item() for k, v in terms.items()}
 
-# %% ../nbs/07_training.ipynb #f1dc7f46
+# %% ../nbs/07_training.ipynb #11396566
 class Trainer:
     "Trains a network an epoch at a time; `epoch`, `done` steps and `history` say where it is."
     def __init__(self,
@@ -96,26 +100,29 @@ class Trainer:
         optimizer:torch.optim.Optimizer, # see `sgd`
         step:Callable[..., dict[str, float]], # (net, optimizer, images, labels, step, steps) -> losses
         crops:Callable[[int], torch.utils.data.Dataset], # epoch -> crops with labels
-        batch_size:int, # images a step
+        batch_size:int, # images a step, of all processes together
+        parts:int=1, # that a batch is worked through in
         epochs:int=0, # through the crops; 0 = as many as `steps` take
         steps:int=0, # in all; 0 = as many as `epochs` have
         stop:int=0, # epoch to stop after; 0 = at the end of the schedule
         device:str='cpu', # of the network
         workers:int=0, # processes that load images
     ):
-        self.net, self.optimizer, self.step, self.crops, self.batch_size = net, optimizer, step, crops, batch_size
-        self.device, self.workers, images = device, workers, len(crops(0))
+        self.net, self.model, self.optimizer, self.step, self.crops = net, world().model(net), optimizer, step, crops
+        self.batch_size, self.parts, self.device, self.workers, images = batch_size, parts, device, workers, len(crops(0))
         if images < batch_size: raise InputError(f'{images} images don\'t fill a batch of {batch_size}; lower the batch size or give more images')
-        each = images//batch_size
-        self.steps = steps or epochs*each
-        self.last_step, self.epochs = min(self.steps, stop*each or self.steps), -(-self.steps//each)
-        self.epoch, self.done, self.history = 0, 0, []                        # epochs, steps; mean losses of each epoch
+        if part_sizes(batch_size, parts)[-1] < world().size: raise InputError(f'a batch of {batch_size} images in {parts} parts is too small for {world().size} processes; use fewer processes or parts, or a larger batch')
+        self.each = images//batch_size                                        # steps an epoch
+        self.steps = steps or epochs*self.each
+        self.last_step, self.epochs = min(self.steps, stop*self.each or self.steps), -(-self.steps//self.each)
+        self.epoch, self.done, self.sums, self.history = 0, 0, {}, []         # epochs, steps; losses of this epoch, mean losses of each before
         torch.backends.cudnn.deterministic = True
+        if net.recipe.precision == 'float16': optimizer.scaler = torch.amp.GradScaler(torch.device(device).type)
 
     @property
     def finished(self): return self.done >= self.last_step
 
-# %% ../nbs/07_training.ipynb #5f44f25f
+# %% ../nbs/07_training.ipynb #356636b8
 def classifier_trainer(
     recipe:Recipe, # all settings
     images:ImageSet, # with tags
@@ -126,7 +133,7 @@ def classifier_trainer(
     "Algorithm 1 over a set of images; `InputError` where training can't learn anything or can't begin."
     r = recipe
     torch.manual_seed(r.seed)
-    net = Classifier(r, len(images.classes), weights).to(device, memory_format=torch.channels_last)
+    net = place(Classifier(r, len(images.classes), weights), r, device)
     _check_trainable(r, images, net.backbone)
     crops = lambda epoch: TrainingCrops(images, r.long_side, r.crop, r.seed, epoch)
     return Trainer(net, make_optimizer(net), train_step, crops, r.batch_size, epochs=r.epochs, stop=r.kept_epoch, device=device, workers=workers)
@@ -147,41 +154,46 @@ def _in_one_line(batches):
         if 'DataLoader worker' not in str(e): raise
         raise InputError('training: a process that loads images was ended from outside (out of memory?); go on with fewer --workers') from None
 
-# %% ../nbs/07_training.ipynb #6990ada9
+# %% ../nbs/07_training.ipynb #f2390335
 def _train_epoch(self:Trainer,
     bar:Callable[[Iterable, int], Iterable]=lambda batches, total: batches, # wraps the batches, e.g. in a progress bar
+    save:Callable[[], None]|None=None, # called after each step but the last
 )->dict[str, float]: # mean of each loss term
-    "One epoch; adds its mean losses to `history`."
-    batches = epoch_batches(self.crops(self.epoch), self.batch_size, self.workers)
+    "One epoch, or the rest of it; adds its mean losses to `history`."
+    begun = self.epoch*self.each
+    batches = epoch_batches(self.crops(self.epoch), self.batch_size, self.workers, self.done-begun, self.parts)
     self.net.train()
-    n, sums = min(len(batches), self.last_step-self.done), {}
-    for i, (images, labels) in enumerate(wrapped := bar(itertools.islice(_in_one_line(batches), n), n), 1):
-        images = images.to(self.device, memory_format=torch.channels_last)
-        terms = self.step(self.net, self.optimizer, images, labels.to(self.device), self.done, self.steps)
+    n = min(len(batches), self.last_step-self.done)
+    for images, labels in (wrapped := bar(itertools.islice(_in_one_line(batches), n), n)):
+        terms = self.step(self.model, self.optimizer, images.to(self.device), labels.to(self.device), self.done, self.steps)
         self.done += 1
-        for k, v in terms.items(): sums[k] = sums.get(k, 0.)+v
-        if hasattr(wrapped, 'comment'): wrapped.comment = f'loss {next(iter(sums.values()))/i:.3f}'
+        for k, v in zip(terms, world().total(torch.tensor([*terms.values()], dtype=torch.float64)).tolist()): self.sums[k] = self.sums.get(k, 0.)+v
+        if hasattr(wrapped, 'comment'): wrapped.comment = f'loss {next(iter(self.sums.values()))/(self.done-begun):.3f}'
+        if save and self.done < min(begun+self.each, self.last_step): save()
     self.epoch += 1
-    self.history.append({k: v/n for k, v in sums.items()})
+    self.history.append({k: v/(self.done-begun) for k, v in self.sums.items()})
+    self.sums = {}
     return self.history[-1]
 Trainer.train_epoch = _train_epoch
 
-# %% ../nbs/07_training.ipynb #3dc7c079
+# %% ../nbs/07_training.ipynb #dbc30fa4
 def _state(self:Trainer)->bytes: # a safetensors file
-    "Weights, momenta, epoch and history."
+    "Weights, momenta, place in the schedule, losses."
+    place = dict(epoch=self.epoch, done=self.done, sums=self.sums, history=self.history, scaler=self.optimizer.scaler.state_dict())
     momenta = {f'momentum.{i}': s['momentum_buffer'] for i, s in self.optimizer.state_dict()['state'].items() if s.get('momentum_buffer') is not None}
     tensors = {f'net.{k}': v for k, v in self.net.state_dict().items()} | momenta
-    return save_tensors({k: v.contiguous() for k, v in tensors.items()}, dict(epoch=str(self.epoch), done=str(self.done), history=json.dumps(self.history)))
+    return save_tensors({k: v.contiguous() for k, v in tensors.items()}, dict(place=json.dumps(place)))
 
 def _load_state(self:Trainer, data:bytes):
     "Go on where `state` was taken."
     tensors = load_tensors(data)
-    meta = json.loads(data[8:8+int.from_bytes(data[:8], 'little')])['__metadata__']
+    place = json.loads(json.loads(data[8:8+int.from_bytes(data[:8], 'little')])['__metadata__']['place'])
     self.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith('net.')})
     state = self.optimizer.state_dict()
     state['state'] = {int(k[9:]): dict(momentum_buffer=v) for k, v in tensors.items() if k.startswith('momentum.')}
     self.optimizer.load_state_dict(state)
-    self.epoch, self.done, self.history = int(meta['epoch']), int(meta['done']), json.loads(meta['history'])
+    self.optimizer.scaler.load_state_dict(place.pop('scaler'))
+    vars(self).update(place)
 Trainer.state, Trainer.load_state = _state, _load_state
 
 # %% ../nbs/07_training.ipynb #58e10da2

@@ -15,7 +15,7 @@ from .pipeline import Run, load_classifier
 from .words import assign_words, word_probabilities
 from .workers import bar
 
-# %% ../nbs/14_word_figures.ipynb #a94fb26d
+# %% ../nbs/14_word_figures.ipynb #b9f39645
 @dataclass(frozen=True)
 class ImageWords:
     "The words of an image."
@@ -33,7 +33,7 @@ def image_words(
     device:str='cpu', # of the network
 )->ImageWords:
     "Eq. (2)-(4) on an image at its own size."
-    features = net.backbone(to_tensor(image)[None].to(device, memory_format=torch.channels_last)).float()
+    features = net.backbone(to_tensor(image)[None].to(device))
     P = word_probabilities(features, net.codebook, net.recipe.tau)
     words, sure = assign_words(P)[0].cpu().numpy(), P.amax(1)[0].cpu().numpy()
     pixels = rng.choice(words.size, min(kept, words.size), replace=False)

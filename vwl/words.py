@@ -6,8 +6,9 @@
 __all__ = ['word_probabilities', 'assign_words', 'word_labels', 'word_frequencies', 'random_codebook', 'sample_codebook',
            'reconstruct_codebook', 'update_codebook', 'decov_loss']
 
-# %% ../nbs/03_words.ipynb #be17d941
+# %% ../nbs/03_words.ipynb #b51ff3c8
 import math
+from collections.abc import Callable
 import torch, torch.nn.functional as F
 from torch import Tensor
 
@@ -67,22 +68,23 @@ def sample_codebook(
     pixels = features.detach().permute(0, 2, 3, 1).flatten(0, 2)             # (B h w, d)
     return pixels[torch.randint(len(pixels), (k,), generator=generator).to(pixels.device)].float()
 
-# %% ../nbs/03_words.ipynb #0858cc73
+# %% ../nbs/03_words.ipynb #2dfa9a20
 def reconstruct_codebook(
     features:Tensor, # (B, d, h, w), not normalised
     assignment:Tensor, # (B, h, w) int64 words of the pixels, in 0..k-1
     k:int, # words
     eps:float=0., # added to each count; the published code adds 1e-4
+    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
 )->tuple[Tensor, Tensor]: # (k, d) means, 0 for words that don't occur; (k,) pixels of each word
     "Eq. (6): the mean feature of the pixels of each word, and how many there are."
     if assignment.shape != (len(features), *features.shape[2:]):
         raise ValueError(f'features {tuple(features.shape)} and assignment {tuple(assignment.shape)} must be (B, d, h, w) and (B, h, w)')
     pixels, words = features.detach().permute(0, 2, 3, 1).flatten(0, 2).float(), assignment.flatten()
-    counts = torch.bincount(words, minlength=k).to(pixels.dtype)
-    sums = torch.zeros(k, pixels.shape[1], device=pixels.device).index_add_(0, words, pixels)
+    counts = total(torch.bincount(words, minlength=k)).to(pixels.dtype)
+    sums = total(torch.zeros(k, pixels.shape[1], device=pixels.device).index_add_(0, words, pixels))
     return sums / (counts+eps if eps else counts.clamp(min=1))[:, None], counts
 
-# %% ../nbs/03_words.ipynb #1697371e
+# %% ../nbs/03_words.ipynb #06dcb857
 def update_codebook(
     codebook:Tensor, # (k, d)
     features:Tensor, # (B, d, h, w), not normalised
@@ -90,11 +92,12 @@ def update_codebook(
     rho:float, # momentum in [0, 1]: the share of the new
     empty:str='keep', # words without pixels: 'keep', or 'shrink' as in the published code
     eps:float=0., # see `reconstruct_codebook`
+    total:Callable[[Tensor], Tensor]=lambda x: x, # the same
 )->Tensor: # (k, d), a new codebook; the old one is untouched
     "Eq. (7): move each word a step of rho towards the mean feature of its pixels."
     if not 0 <= rho <= 1: raise ValueError(f'rho must lie in [0, 1], got {rho}')
     if empty not in ('keep', 'shrink'): raise ValueError(f"empty must be 'keep' or 'shrink', not {empty!r}")
-    means, counts = reconstruct_codebook(features, assignment, len(codebook), eps)
+    means, counts = reconstruct_codebook(features, assignment, len(codebook), eps, total)
     updated = torch.lerp(codebook.detach(), means.to(codebook.dtype), rho)
     return updated if empty == 'shrink' else torch.where(counts[:, None] > 0, updated, codebook.detach())
 
