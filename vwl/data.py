@@ -7,8 +7,8 @@ __all__ = ['VOC_CLASSES', 'IMAGE_SUFFIXES', 'MEAN', 'STD', 'read_tags', 'read_im
            'stem', 'read_folder', 'read_photographs', 'resized', 'resize', 'working_size', 'working_image', 'to_tensor',
            'training_crop', 'labelled_crop', 'TrainingCrops', 'LabelledCrops', 'epoch_batches']
 
-# %% ../nbs/00_data.ipynb #3a7878d2
-import csv, difflib, io, random, re, warnings
+# %% ../nbs/00_data.ipynb #2768cc96
+import csv, difflib, functools, io, os, random, re, warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from torch import Tensor
 from .distributed import world
 from .files import InputError, load_label, read_text
 
-# %% ../nbs/00_data.ipynb #2af1c1a0
+# %% ../nbs/00_data.ipynb #b49b6efa
 def read_tags(
     path:Path|str # a CSV file with the columns image, tags
 )->dict[str, tuple[str, ...]]: # file name -> its tags, in the order of the file
@@ -26,28 +26,30 @@ def read_tags(
     if not Path(path).is_file(): raise InputError(f'{path}: no such file; write one with the columns image,tags')
     text = read_text(path)
     first = text.split('\n', 1)[0]
-    rows, tags = csv.DictReader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=first.count), strict=True), {}
+    rows, tags = csv.reader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=first.count), strict=True), {}
     try:
-        names = [(f or '').strip().lower() for f in rows.fieldnames or ()]
+        names = [f.strip().lower() for f in next(rows, ())]
         if sorted(n for n in names if n in ('image', 'tags')) != ['image', 'tags']:
             raise InputError(f'{path}: the first line must be image,tags and is {first.strip()!r}')
-        rows.fieldnames = names
-        for row in rows: _add_row(tags, row, f'{path} line {rows.line_num}')
+        image, value = names.index('image'), names.index('tags')
+        for row in rows:
+            if len(row) > len(names): raise InputError(f'{path} line {rows.line_num}: more columns than the first line has; put blanks between the tags of one image')
+            row += ['']*(len(names)-len(row))
+            _add_row(tags, row[image].strip(), row[value].strip(), path, rows.line_num)
     except csv.Error as e: raise InputError(f'{path} line {rows.line_num}: not readable as CSV ({e}); look for a quote that isn\'t closed') from None
     return tags
 
-# %% ../nbs/00_data.ipynb #94cc9525
-def _add_row(tags, row, where):
+# %% ../nbs/00_data.ipynb #242a3741
+def _add_row(tags, image, value, path, line):
     "Add one row of the table to `tags`, checked."
-    image, value = (row['image'] or '').strip(), (row['tags'] or '').strip()
     if not image and not value: return
-    if not image: raise InputError(f'{where}: no image name')
-    if row.get(None): raise InputError(f'{where}: more columns than the first line has; put blanks between the tags of one image')
-    if Path(image).is_absolute() or '..' in Path(image).parts or '\\' in image:
-        raise InputError(f'{where}: {image!r} leads out of the folder; give names inside it')
-    image = PurePosixPath(image).as_posix()                                   # ./a.jpg is a.jpg
-    if image in tags: raise InputError(f'{where}: {image!r} is listed twice; keep one row an image')
-    tags[image] = tuple(dict.fromkeys(t.strip() for t in (value.split(';') if ';' in value else re.split(r'[,\s]+', value)) if t.strip()))
+    if not image: raise InputError(f'{path} line {line}: no image name')
+    if not re.fullmatch(r'[\w -]+(\.\w+)?', image):                           # most names need no closer look
+        if Path(image).is_absolute() or '..' in Path(image).parts or '\\' in image:
+            raise InputError(f'{path} line {line}: {image!r} leads out of the folder; give names inside it')
+        image = PurePosixPath(image).as_posix()                               # ./a.jpg is a.jpg
+    if image in tags: raise InputError(f'{path} line {line}: {image!r} is listed twice; keep one row an image')
+    tags[image] = tuple(dict.fromkeys(t for t in map(str.strip, value.split(';')) if t) if ';' in value else dict.fromkeys(value.replace(',', ' ').split()))
 
 # %% ../nbs/00_data.ipynb #16fdd6f8
 def read_image(
@@ -130,17 +132,18 @@ def class_names(
     if (root/'JPEGImages').is_dir(): return VOC_CLASSES
     return tuple(sorted({t for ts in tags.values() for t in ts}))
 
-# %% ../nbs/00_data.ipynb #1e13f742
+# %% ../nbs/00_data.ipynb #0bca9a9e
 def _check_tags(tags, known, path):
     "`InputError` at the first tag that is not among the `known` classes."
+    every = set(known)
     for image, ts in tags.items():
         for t in ts:
-            if t not in known:
+            if t not in every:
                 near = difflib.get_close_matches(t, known, 1)
                 raise InputError(f'{path}: {image!r} has the tag {t!r}, which no class has'
                                  + (f'; {near[0]!r}?' if near else f'; the classes are {" ".join(known)}'))
 
-# %% ../nbs/00_data.ipynb #fd2b31f8
+# %% ../nbs/00_data.ipynb #3a4fd384
 def read_list(
     path:Path|str # text file, one image name a line, with or without suffix
 )->list[str]: # names without suffix
@@ -156,11 +159,22 @@ def stem(
     file:str # relative file name, with or without an image's suffix
 )->str:
     "The name of an image: its file name without suffix, folders kept."
-    return file[:-len(Path(file).suffix)] if Path(file).suffix.lower() in IMAGE_SUFFIXES else file
+    name, suffix = os.path.splitext(file)
+    return name if suffix.lower() in IMAGE_SUFFIXES else file
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 
-# %% ../nbs/00_data.ipynb #93d7d831
+# %% ../nbs/00_data.ipynb #e2e903a9
+def _read_once(path):
+    "`read_tags`, remembered as long as the file stays as it is."
+    if not path.is_file(): return read_tags(path)
+    stat = path.stat()
+    return _remembered(path, stat.st_mtime_ns, stat.st_size)
+
+@functools.lru_cache(maxsize=1)
+def _remembered(path, *stat): return read_tags(path)
+
+# %% ../nbs/00_data.ipynb #37627c25
 def read_folder(
     root:Path|str, # folder with images and tags.csv
     classes:Sequence[str]=(), # chosen classes; the others become background; none = all
@@ -169,7 +183,7 @@ def read_folder(
     "A folder of images and tags, in the project's or in VOC's layout; `InputError` names what is wrong."
     root = Path(root)
     if not root.is_dir(): raise InputError(f'{root}: no such folder')
-    tags = read_tags(root/'tags.csv')
+    tags = _read_once(root/'tags.csv')
     if not tags: raise InputError(f'{root/"tags.csv"}: has no rows; write one an image')
     known = class_names(root, tags)
     _check_tags(tags, known, root/'tags.csv')
@@ -180,12 +194,23 @@ def read_folder(
     if len(by_name) < len(tags): raise InputError(f'{root/"tags.csv"}: two images differ in nothing but their suffix; rename one')
     order = _listed(root, names, by_name) if names else list(by_name)
     files = [f if prefix and f.startswith(prefix) else prefix+f for f in (by_name[n] for n in order)]
-    if missing := [f for f in files if not (root/f).is_file()]:
+    if missing := _missing(root, files):
         raise InputError(f'{root/missing[0]}: no such image ({len(missing)} in all); put it there or remove its row from the table of tags')
-    labels = np.array([[c in tags[by_name[n]] for c in chosen] for n in order], dtype=np.float32)
+    labels, column = np.zeros((len(order), len(chosen)), np.float32), {c: i for i, c in enumerate(chosen)}
+    for row, n in zip(labels, order):
+        for t in tags[by_name[n]]:
+            if t in column: row[column[t]] = 1
     return ImageSet(root, tuple(order), tuple(files), labels, chosen,
                     _first_folder(root, ('SegmentationClassAug', 'SegmentationClass', 'masks')),
                     (0, *(chosen.index(c)+1 if c in chosen else 0 for c in known)))
+
+# %% ../nbs/00_data.ipynb #d66f2ff6
+def _missing(root, files):
+    "Those of `files` that aren't there."
+    there = {}
+    for folder in {f.rpartition('/')[0] for f in files}:
+        if (root/folder).is_dir(): there[folder] = set(os.listdir(root/folder))
+    return [f for f, (folder, _, name) in zip(files, (f.rpartition('/') for f in files)) if name not in there.get(folder, ()) and not (root/f).is_file()]
 
 # %% ../nbs/00_data.ipynb #c6e5b52a
 def _chosen(root, known, classes):

@@ -70,11 +70,11 @@ class Run:
         more = self.score.select([i for i, n in enumerate(self.score.names) if n not in known])
         return replace(self.train, names=self.train.names+more.names, files=self.train.files+more.files, labels=np.concatenate([self.train.labels, more.labels]))
 
-# %% ../nbs/13_pipeline.ipynb #23f05748
+# %% ../nbs/13_pipeline.ipynb #eb5e6097
 def _describe(recipe, data, train, score):
     "What `recipe.json` holds."
     return dict(recipe=asdict(recipe), data=dict(folder=str(Path(data).resolve()), classes=list(train.classes), images=len(train), scored=len(score),
-                fingerprint=fingerprint(train.classes, train.names, train.labels.tolist(), score.names, score.labels.tolist())),
+                fingerprint=fingerprint(train.classes, *(v for s in (train, score) for v in (s.names, hashlib.sha256(s.labels.astype(bool)).hexdigest())))),
                 versions=dict(vwl=vwl.__version__, torch=torch.__version__, python=platform.python_version()))
 
 def _command(field):
