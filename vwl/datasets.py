@@ -6,8 +6,8 @@
 __all__ = ['INSIDE', 'PAPER', 'DataSet', 'write_dataset', 'read_dataset', 'find_data', 'paper_figure', 'Archive', 'md5_of',
            'fetch', 'unpack', 'get_archive', 'is_unpacked', 'check_counts']
 
-# %% ../nbs/17_datasets.ipynb #b08c4e8b
-import hashlib, http.client, os, tarfile, time, urllib.error, urllib.request, zipfile, zlib
+# %% ../nbs/17_datasets.ipynb #c5b00e83
+import hashlib, http.client, os, shutil, tarfile, time, urllib.error, urllib.request, zipfile, zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -126,7 +126,7 @@ def fetch(
     if not path.exists(): os.replace(part, path)
     return path
 
-# %% ../nbs/17_datasets.ipynb #384c649f
+# %% ../nbs/17_datasets.ipynb #25562373
 def unpack(
     path:Path|str, # a .tar, .tgz or .zip
     folder:Path|str, # where its members go
@@ -136,9 +136,9 @@ def unpack(
     path, folder = Path(path), Path(folder)
     try:
         if path.suffix == '.zip':
-            with zipfile.ZipFile(path) as z: _members(folder, [(m.filename.removeprefix(inside), m.file_size, lambda m=m: z.open(m)) for m in z.infolist() if not m.is_dir()])
+            with zipfile.ZipFile(path) as z: _members(path, folder, [(m.filename.removeprefix(inside), m.file_size, lambda m=m: z.open(m)) for m in z.infolist() if not m.is_dir()])
         else:
-            with tarfile.open(path) as t: _members(folder, [(m.name.removeprefix(inside), m.size, lambda m=m: t.extractfile(m)) for m in t.getmembers() if m.isfile()])
+            with tarfile.open(path) as t: _members(path, folder, [(m.name.removeprefix(inside), m.size, lambda m=m: t.extractfile(m)) for m in t.getmembers() if m.isfile()])
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as e:
         raise InputError(f'{path}: damaged or not an archive ({(str(e) or type(e).__name__).splitlines()[0].rstrip(":")}); delete it and get it again') from None
     return folder
@@ -164,8 +164,12 @@ def is_unpacked(root:Path, archive:Archive)->bool: # whether nothing is left of 
     "Whether an archive isn't there, or was unpacked to its end."
     return not (root/archive.name).exists() or (root/f'.{archive.name}.unpacked').exists()
 
-def _members(folder, members):
+def _members(path, folder, members):
     "Write (name, size, open) of each member that is not there."
+    folder.mkdir(parents=True, exist_ok=True)
+    packed, whole, free = path.stat().st_size, sum(size for _, size, _ in members), shutil.disk_usage(folder).free
+    if whole > 200*packed+2**20: raise InputError(f'{path}: would unpack to {whole/2**20:,.0f} MB from {packed/2**20:,.1f} MB, which no data set does; get it from its own source')
+    if (new := sum(size for name, size, _ in members if not (folder/name).exists())) > free: raise InputError(f'{folder}: {path.name} needs {new/2**30:,.1f} GB and {free/2**30:,.1f} GB are free; make room, then give the same command again')
     for name, size, opened in bar(members):
         target = folder/name
         if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in Path(name).parts: raise InputError(f'{name}: a name in the archive leads out of the folder; nothing more is unpacked')

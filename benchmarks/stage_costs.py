@@ -1,0 +1,56 @@
+"""What each stage costs an image at the paper's sizes: seconds, arithmetic, bytes on disk.
+
+    python benchmarks/stage_costs.py FOLDER [--device cuda] [--images 2 6] [--out nbs/results/stage_costs.json]
+
+FOLDER has photographs and tags.csv. Every stage runs on two numbers of images; the difference, divided by theirs, is what one more image
+costs. Networks are ResNets with random numbers for weights, which take as long as any others. Training is a few steps of small batches:
+its cost an image of a batch is what is kept. Arithmetic is counted by torch (two operations a multiplication with addition).
+"""
+import argparse, json, tempfile, time
+from pathlib import Path
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from vwl import pipeline as p
+from vwl.data import read_folder
+from vwl.recipe import preset
+
+def run_of(n, data, out, device, batch):
+    "{stage: (seconds, GFLOP, bytes)} for n images; the trainings see each of them once."
+    names = [f for f in read_folder(data).names][:n]
+    out.mkdir(parents=True)
+    (out.parent/'list.txt').write_text('\n'.join(names))
+    recipe = preset('paper', weights='none', irn_weights='none', seg_weights='none', train_list=str(out.parent/'list.txt'), epochs=1, batch_size=batch, irn_epochs=1, irn_batch_size=batch,
+                    seg_steps=n//batch, seg_batch_size=batch)
+    run, quiet = p.make_run(data, out/'run', recipe), dict(device=device, say=str)
+    steps = dict(classifier=lambda: p.train_classifier(run, **quiet), cams=lambda: p.make_cams(run, device), seeds=lambda: p.make_seeds(run),
+                 irnet_labels=lambda: list(p.over_images(p._confident, run, range(n), 0)), irnet=lambda: p.train_irnet(run, **quiet),
+                 pseudo_labels=lambda: p.make_pseudo_labels(run, device), segmentation=lambda: p.train_segmentation(run, **quiet), predictions=lambda: p.make_predictions(run, **quiet))
+    found = {}
+    for name, step in steps.items():
+        counter, began = FlopCounterMode(display=False), time.perf_counter()
+        with counter: step()
+        if device != 'cpu': torch.cuda.synchronize()
+        files = [f for f in (run.folder/name.removesuffix('_labels')).rglob('*') if f.is_file() and f.suffix != '.safetensors']
+        found[name] = time.perf_counter()-began, counter.get_total_flops()/1e9, sum(f.stat().st_size for f in files)
+        print(n, name, found[name], flush=True)
+    return found
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument('folder', type=Path)
+    a.add_argument('--device', default='cpu')
+    a.add_argument('--images', type=int, nargs=2, default=[2, 6])
+    a.add_argument('--batch', type=int, default=2)
+    a.add_argument('--out', type=Path, default=Path('nbs/results/stage_costs.json'))
+    args = a.parse_args()
+    few, many = args.images
+    with tempfile.TemporaryDirectory() as home:
+        run_of(few, args.folder, Path(home)/'warm', args.device, args.batch) if args.device != 'cpu' else None
+        less, more = (run_of(n, args.folder, Path(home)/str(n), args.device, args.batch) for n in args.images)
+    each = {s: dict(zip(('seconds', 'gflop', 'bytes'), ((b-a)/(many-few) for a, b in zip(less[s], more[s])))) for s in less}
+    found = dict(images=args.images, device=torch.cuda.get_device_name() if args.device != 'cpu' else f'CPU, {torch.get_num_threads()} threads', each=each,
+                 peak_gpu_memory_mib=torch.cuda.max_memory_allocated()//2**20 if args.device != 'cpu' else None)
+    print(json.dumps(found, indent=1))
+    args.out.write_text(json.dumps(found, indent=1)+'\n')
+
+if __name__ == '__main__': main()
