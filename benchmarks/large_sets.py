@@ -5,7 +5,7 @@
 The images are 16x16 and the network the small one, so that what remains is what each image costs whatever its size:
 files, checks, processes. Every number of images runs in a process of its own, whose memory is read after each stage.
 """
-import argparse, json, platform, random, resource, subprocess, sys, tempfile, time
+import argparse, json, random, resource, subprocess, sys, tempfile, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -68,13 +68,14 @@ def main():
     with tempfile.TemporaryDirectory() as home:
         home = Path(home)
         if args.one: print('\n'+json.dumps(stages(write_images(home/'set', int(args.one), [16]), home/'run', args.workers))); return
-        found = dict(command=' '.join(['python', *sys.argv]), machine=platform.machine())
+        found = {}
         if args.names: found['names'] = args.names; found['start_up'] = start_up(write_images(home/'names', args.names, [8]), home/'run')
         for n in args.images:
             done = subprocess.run([sys.executable, __file__, '--one', str(n), '--workers', str(args.workers)], capture_output=True, text=True)
             if done.returncode: sys.exit(done.stderr)
             found[str(n)] = json.loads(done.stdout.splitlines()[-1])
         print(json.dumps(found, indent=1))
-        Path(args.out).write_text(json.dumps(found, indent=1)+'\n')
+        kept = json.loads(Path(args.out).read_text()) if Path(args.out).exists() else {}
+        Path(args.out).write_text(json.dumps(kept | found, indent=1)+'\n')
 
 if __name__ == '__main__': main()

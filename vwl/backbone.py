@@ -129,7 +129,7 @@ def set_output_stride(
                 if dilated and m.kernel_size == (3, 3): m.dilation = m.padding = (stride//output_stride,)*2
     return tuple(min(s, output_stride) for s in strides)
 
-# %% ../nbs/01_backbone.ipynb #23f5a490
+# %% ../nbs/01_backbone.ipynb #be4f873a
 def read_weights(
     path:Path|str # .safetensors, or a PyTorch file of tensors
 )->dict[str, Tensor]:
@@ -140,7 +140,8 @@ def read_weights(
     except Exception as e: raise InputError(f'{path}: not a readable weights file ({(str(e) or type(e).__name__).splitlines()[0][:120]}); give one of named tensors, .safetensors or .pth') from None
     if isinstance(state, dict): state = state.get('state_dict', state)
     if not isinstance(state, dict): raise InputError(f'{path}: holds no named weights; give a state_dict')
-    return {k.removeprefix('module.'): v.float() if v.is_floating_point() else v for k, v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    try: return {k.removeprefix('module.'): v.float() if v.is_floating_point() else v for k, v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    except RuntimeError as e: raise InputError(f'{path}: holds tensors that can\'t be read ({str(e).splitlines()[0][:100]}); give a file of float32 weights') from None
 
 # %% ../nbs/01_backbone.ipynb #88833e44
 def load_weights(

@@ -6,8 +6,8 @@
 __all__ = ['ZIPS', 'COCO_ARCHIVES', 'SCORED', 'COCO_COUNTS', 'read_instances', 'category_ids', 'category_names', 'instance_mask',
            'prepare_coco']
 
-# %% ../nbs/19_coco.ipynb #ae246f0a
-import json
+# %% ../nbs/19_coco.ipynb #abc94882
+import json, re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -27,16 +27,24 @@ _INSTANCES = 'annotations/instances_{}2014.json'
 SCORED = 40 # every so many training images have their maps scored: seeds of all would take days of CRF, and no paper has that figure
 COCO_COUNTS = dict(train=82081, val=40137, classes=80)
 
-# %% ../nbs/19_coco.ipynb #fcf94879
+# %% ../nbs/19_coco.ipynb #d3f7bd4e
 def read_instances(
     path:Path|str # `instances_train2014.json` or `instances_val2014.json`
 )->dict: # its images, annotations and categories
     "The instances of a list; `InputError` if the file is damaged."
     try: found = json.loads(Path(path).read_bytes())
     except FileNotFoundError: raise InputError(f'{path}: not there; put {COCO_ARCHIVES["annotations"].name} into {Path(path).parent.parent}, or let it be fetched with --download') from None
-    except ValueError as e: raise InputError(f'{path}: not readable as JSON ({e}); unpack {COCO_ARCHIVES["annotations"].name} again') from None
-    if not isinstance(found, dict) or not {'images', 'annotations', 'categories'} <= found.keys(): raise InputError(f'{path}: has no instances; unpack {COCO_ARCHIVES["annotations"].name} again')
+    except (ValueError, RecursionError) as e: raise InputError(f'{path}: not readable as JSON ({e}); unpack {COCO_ARCHIVES["annotations"].name} again') from None
+    if not _are_instances(found): raise InputError(f'{path}: has no instances; unpack {COCO_ARCHIVES["annotations"].name} again')
     return found
+
+def _are_instances(found):
+    "Whether a value has the form of COCO's instances; what their outlines are is seen when they are drawn."
+    number = lambda v: type(v) in (int, float) and abs(v) < 1e15
+    try: return (all(number(c['id']) and isinstance(c['name'], str) and c['name'].isprintable() for c in found['categories'])
+                 and all(number(i['id']) and all(type(i[k]) is int and 0 < i[k] < 2**16 for k in ('height', 'width')) and re.fullmatch(r'[\w-]+\.\w+', i['file_name']) for i in found['images'])
+                 and all(number(a['image_id']) and number(a['category_id']) and number(a['area']) and isinstance(a['segmentation'], (list, dict)) for a in found['annotations']))
+    except (KeyError, TypeError, AttributeError): return False
 
 def category_ids(
     instances:dict # see `read_instances`
@@ -45,7 +53,7 @@ def category_ids(
 
 def category_names(instances:dict)->tuple[str, ...]: return tuple(c['name'].replace(' ', '_') for c in instances['categories'])
 
-# %% ../nbs/19_coco.ipynb #78a07ac0
+# %% ../nbs/19_coco.ipynb #39fe2795
 def instance_mask(
     instances:list[dict], # annotations of one image
     ids:dict[int, int], # see `category_ids`
@@ -55,11 +63,20 @@ def instance_mask(
     from pycocotools import mask as rle
     label = np.zeros((height, width), np.uint8)
     for a in sorted(instances, key=lambda a: -a['area']):
-        s = a['segmentation']
-        if isinstance(s, list): s = rle.merge(rle.frPyObjects(s, height, width)) if s else None
-        elif isinstance(s['counts'], list): s = rle.frPyObjects(s, height, width)
-        if s is not None: label[rle.decode(s) > 0] = ids[a['category_id']]
+        outline = _outline(a['segmentation'], height, width)
+        if not outline: continue
+        s = rle.frPyObjects(outline, height, width)
+        label[rle.decode(rle.merge(s) if isinstance(s, list) else s) > 0] = ids[a['category_id']]
     return label
+
+def _outline(s, height, width):
+    "An instance's polygons or run lengths, checked, for pycocotools doesn't; `ValueError` if they aren't."
+    if isinstance(s, list):
+        polygons = [np.asarray(p, np.float64) for p in s]
+        if any(p.ndim != 1 or len(p) < 6 or len(p)%2 or not np.abs(p).max() < 1e5 for p in polygons): raise ValueError('an outline is no polygon')
+    elif s.get('size') != [height, width] or not isinstance(s.get('counts'), list) or not all(type(n) is int and n >= 0 for n in s['counts']) or sum(s['counts']) != height*width:
+        raise ValueError('run lengths are not those of the image')
+    return s
 
 # %% ../nbs/19_coco.ipynb #168ffdf2
 def prepare_coco(
@@ -88,7 +105,7 @@ def prepare_coco(
     say(f'{root}: {counts["train"]:,} images to learn from, {len(lists["train_scored"]):,} of them scored, {counts["val"]:,} validation images, {len(names)} classes')
     return root
 
-# %% ../nbs/19_coco.ipynb #ae275e58
+# %% ../nbs/19_coco.ipynb #8ef6ad7d
 def _part(root, part, instances, ids, names, workers, get):
     "[(file, tags)] of the images with instances, their masks written."
     of = defaultdict(list)
@@ -109,4 +126,5 @@ def _write_mask(item):
     "Store the mask of one image; runs in a worker process."
     image, path, instances, ids, height, width = item
     if read_size(image) != (width, height): raise InputError(f'{image}: is not {width}x{height} as its instances say; unpack it again')
-    save_label(path, instance_mask(instances, ids, height, width))
+    try: save_label(path, instance_mask(instances, ids, height, width))
+    except (ValueError, TypeError, OverflowError) as e: raise InputError(f'{image}: its instances can\'t be drawn ({e}); unpack {COCO_ARCHIVES["annotations"].name} again') from None

@@ -7,7 +7,7 @@ __all__ = ['VOC_CLASSES', 'IMAGE_SUFFIXES', 'MEAN', 'STD', 'read_tags', 'read_im
            'stem', 'read_folder', 'read_photographs', 'resized', 'resize', 'working_size', 'working_image', 'to_tensor',
            'training_crop', 'labelled_crop', 'TrainingCrops', 'LabelledCrops', 'epoch_batches']
 
-# %% ../nbs/00_data.ipynb #2768cc96
+# %% ../nbs/00_data.ipynb #547c0458
 import csv, difflib, functools, io, os, random, re, warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ import numpy as np, torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from .distributed import world
-from .files import InputError, load_label, read_text
+from .files import InputError, is_file, load_label, read_text
 
 # %% ../nbs/00_data.ipynb #b49b6efa
 def read_tags(
@@ -143,7 +143,7 @@ def _check_tags(tags, known, path):
                 raise InputError(f'{path}: {image!r} has the tag {t!r}, which no class has'
                                  + (f'; {near[0]!r}?' if near else f'; the classes are {" ".join(known)}'))
 
-# %% ../nbs/00_data.ipynb #3a4fd384
+# %% ../nbs/00_data.ipynb #6193440d
 def read_list(
     path:Path|str # text file, one image name a line, with or without suffix
 )->list[str]: # names without suffix
@@ -152,15 +152,16 @@ def read_list(
     names = [stem(l.strip()) for l in read_text(path).split('\n') if l.strip()]
     if not names: raise InputError(f'{path}: an empty list; write one image name a line')
     if len(set(names)) < len(names):
-        raise InputError(f'{path}: {next(n for n in names if names.count(n) > 1)!r} is listed twice; keep one line an image')
+        again = set()
+        raise InputError(f'{path}: {next(n for n in names if n in again or again.add(n))!r} is listed twice; keep one line an image')
     return names
 
 def stem(
     file:str # relative file name, with or without an image's suffix
 )->str:
     "The name of an image: its file name without suffix, folders kept."
-    name, suffix = os.path.splitext(file)
-    return name if suffix.lower() in IMAGE_SUFFIXES else file
+    name, dot, suffix = file.rpartition('.')
+    return name if (dot+suffix).lower() in IMAGE_SUFFIXES and name[-1:] not in ('', '/') else file
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 
@@ -204,13 +205,13 @@ def read_folder(
                     _first_folder(root, ('SegmentationClassAug', 'SegmentationClass', 'masks')),
                     (0, *(chosen.index(c)+1 if c in chosen else 0 for c in known)))
 
-# %% ../nbs/00_data.ipynb #d66f2ff6
+# %% ../nbs/00_data.ipynb #507c86dd
 def _missing(root, files):
     "Those of `files` that aren't there."
     there = {}
     for folder in {f.rpartition('/')[0] for f in files}:
         if (root/folder).is_dir(): there[folder] = set(os.listdir(root/folder))
-    return [f for f, (folder, _, name) in zip(files, (f.rpartition('/') for f in files)) if name not in there.get(folder, ()) and not (root/f).is_file()]
+    return [f for f, (folder, _, name) in zip(files, (f.rpartition('/') for f in files)) if name not in there.get(folder, ()) and not is_file(root/f)]
 
 # %% ../nbs/00_data.ipynb #c6e5b52a
 def _chosen(root, known, classes):

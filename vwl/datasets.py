@@ -6,16 +6,16 @@
 __all__ = ['INSIDE', 'PAPER', 'DataSet', 'write_dataset', 'read_dataset', 'find_data', 'paper_figure', 'Archive', 'md5_of',
            'fetch', 'unpack', 'get_archive', 'is_unpacked', 'check_counts']
 
-# %% ../nbs/17_datasets.ipynb #c5b00e83
-import hashlib, http.client, os, shutil, tarfile, time, urllib.error, urllib.request, zipfile, zlib
+# %% ../nbs/17_datasets.ipynb #38abc8cc
+import contextlib, gzip, hashlib, http.client, lzma, os, shutil, struct, tarfile, time, urllib.error, urllib.request, zipfile, zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from .files import InputError, atomic_path, read_json, write_json
-from .recipe import Recipe
+from .files import InputError, atomic_path, is_file, read_json, write_json
+from .recipe import Recipe, recipe_from_dict
 from .workers import bar
 
-# %% ../nbs/17_datasets.ipynb #1e108e57
+# %% ../nbs/17_datasets.ipynb #b8b90ede
 @dataclass(frozen=True)
 class DataSet:
     "What `dataset.json` holds."
@@ -35,8 +35,12 @@ def read_dataset(
 )->DataSet: # without name and settings if there is no `dataset.json`
     path = Path(folder)/'dataset.json'
     if not path.is_file(): return DataSet('')
-    try: return DataSet(**read_json(path))
-    except TypeError: raise InputError(f'{path}: not what vwl prepare writes; make it again with vwl prepare') from None
+    value, kinds = read_json(path), dict(name=str, settings=dict, test_list=str, subset=bool)
+    if isinstance(value, dict) and 'name' in value and all(type(v) is kinds.get(k) for k, v in value.items()):
+        try: recipe_from_dict(value.get('settings', {}))
+        except InputError as e: raise InputError(f'{path}: {e}; make it again with vwl prepare') from None
+        return DataSet(**value)
+    raise InputError(f'{path}: not what vwl prepare writes; make it again with vwl prepare')
 
 # %% ../nbs/17_datasets.ipynb #f53855e5
 INSIDE = ('', 'VOCdevkit/VOC2012', 'VOC2012') # where in a folder a data set may lie
@@ -126,7 +130,7 @@ def fetch(
     if not path.exists(): os.replace(part, path)
     return path
 
-# %% ../nbs/17_datasets.ipynb #25562373
+# %% ../nbs/17_datasets.ipynb #f2c181dc
 def unpack(
     path:Path|str, # a .tar, .tgz or .zip
     folder:Path|str, # where its members go
@@ -139,7 +143,7 @@ def unpack(
             with zipfile.ZipFile(path) as z: _members(path, folder, [(m.filename.removeprefix(inside), m.file_size, lambda m=m: z.open(m)) for m in z.infolist() if not m.is_dir()])
         else:
             with tarfile.open(path) as t: _members(path, folder, [(m.name.removeprefix(inside), m.size, lambda m=m: t.extractfile(m)) for m in t.getmembers() if m.isfile()])
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as e:
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, EOFError, zlib.error, NotImplementedError, RuntimeError, IndexError, UnicodeError, ValueError, struct.error) as e:
         raise InputError(f'{path}: damaged or not an archive ({(str(e) or type(e).__name__).splitlines()[0].rstrip(":")}); delete it and get it again') from None
     return folder
 
@@ -169,13 +173,25 @@ def _members(path, folder, members):
     folder.mkdir(parents=True, exist_ok=True)
     packed, whole, free = path.stat().st_size, sum(size for _, size, _ in members), shutil.disk_usage(folder).free
     if whole > 200*packed+2**20: raise InputError(f'{path}: would unpack to {whole/2**20:,.0f} MB from {packed/2**20:,.1f} MB, which no data set does; get it from its own source')
-    if (new := sum(size for name, size, _ in members if not (folder/name).exists())) > free: raise InputError(f'{folder}: {path.name} needs {new/2**30:,.1f} GB and {free/2**30:,.1f} GB are free; make room, then give the same command again')
+    if (new := sum(size for name, size, _ in members if not is_file(folder/name))) > free: raise InputError(f'{folder}: {path.name} needs {new/2**30:,.1f} GB and {free/2**30:,.1f} GB are free; make room, then give the same command again')
     for name, size, opened in bar(members):
         target = folder/name
-        if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in Path(name).parts: raise InputError(f'{name}: a name in the archive leads out of the folder; nothing more is unpacked')
-        if target.exists() and target.stat().st_size == size: continue
-        with opened() as source, atomic_path(target) as p, p.open('wb') as f:
-            while piece := source.read(1 << 20): f.write(piece)
+        if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in Path(name).parts: raise InputError(f'{path}: {name!r} leads out of the folder; nothing more is unpacked')
+        if not name.strip('/.') or '\0' in name or any(len(part.encode('utf-8', 'replace')) > 200 for part in Path(name).parts) or len(name) > 1000: raise InputError(f'{path}: {name[:60]!r} is no name of a file; nothing more is unpacked')
+        if is_file(target) and target.stat().st_size == size: continue
+        if target.is_dir() or any(p.is_file() for p in target.parents): raise InputError(f'{path}: {name!r} is a file and a folder; nothing more is unpacked')
+        with _opened(path, opened) as source, atomic_path(target) as p, p.open('wb') as f:
+            while piece := source(1 << 20): f.write(piece)
+
+@contextlib.contextmanager
+def _opened(path, opened):
+    "How a member is read; what fails there is the archive's fault, not the disk's."
+    def read(n):
+        try: return source.read(n)
+        except OSError as e: raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
+    try: source = opened()
+    except OSError as e: raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
+    with source: yield read
 
 # %% ../nbs/17_datasets.ipynb #3f732cef
 def check_counts(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['write_published_cams', 'read_published_cams']
 
-# %% ../nbs/08_exchange.ipynb #6c6e113d
-import collections, io, pickle
+# %% ../nbs/08_exchange.ipynb #2ec6e8f6
+import collections, io, pickle, re
 from collections.abc import Sequence
 from pathlib import Path
 import numpy as np, torch
@@ -28,16 +28,42 @@ def write_published_cams(
         np.save(f, dict(keys=np.asarray(keys, np.int64)-1, cam=maps.numpy(), high_res=high.numpy()), allow_pickle=True)
     return Path(path)
 
-# %% ../nbs/08_exchange.ipynb #5c168e7c
+# %% ../nbs/08_exchange.ipynb #44afcac5
 def _storage(data):
     "A torch storage, by torch's restricted reader."
     return torch.load(io.BytesIO(data), weights_only=True, map_location='cpu')
 
-_ALLOWED = {('collections', 'OrderedDict'): collections.OrderedDict, ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
-            ('torch.storage', '_load_from_bytes'): _storage, ('numpy', 'ndarray'): np.ndarray, ('numpy', 'dtype'): np.dtype, ('_codecs', 'encode'): lambda text, kind: text.encode('latin1')}
+class _Array:
+    "An array as its pickle says, put together here: NumPy and torch believe what they are told, and crash."
+    def __init__(self, *_): self.value = None
+    def __setstate__(self, state):
+        _, shape, kind, fortran, data = state
+        self.value = _array(data, kind, shape, 'F' if fortran else 'C')
+
+class _Kind:
+    "A dtype as its pickle says."
+    def __init__(self, text, *_): self.text, self.order = text, '='
+    def __setstate__(self, state): self.order = state[1]
+    def dtype(self):
+        if not re.fullmatch(r'[iuf][1248]|b1', self.text) or self.order not in tuple('<>=|'): raise ValueError('an array of other than numbers')
+        return np.dtype(self.order+self.text)
+
+def _array(data, kind, shape=(-1,), order='C'):
+    "An array from its bytes, or of objects from their list."
+    if isinstance(kind, _Kind) and kind.text in ('O', 'O8') and isinstance(data, list) and shape == (): return data[0]
+    return np.frombuffer(bytes(data), kind.dtype()).reshape(shape, order=order).copy()
+
+def _tensor(storage, offset, size, stride, *_):
+    "A tensor whose places all lie in its storage."
+    if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)) or len(size) != len(stride): raise ValueError('a tensor of no shape')
+    flat = torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
+    if 0 not in size and offset+sum((n-1)*s for n, s in zip(size, stride)) >= len(flat): raise ValueError('a tensor beyond its storage')
+    return torch.as_strided(flat, size, stride, offset).clone()
+
+_ALLOWED = {('collections', 'OrderedDict'): collections.OrderedDict, ('torch._utils', '_rebuild_tensor_v2'): _tensor, ('torch.storage', '_load_from_bytes'): _storage,
+            ('numpy', 'ndarray'): _Array, ('numpy', 'dtype'): _Kind, ('_codecs', 'encode'): lambda text, kind: text.encode('latin1')}
 for _module in 'numpy.core', 'numpy._core':
-    _ALLOWED |= {(f'{_module}.multiarray', n): getattr(np._core.multiarray, n) for n in ('_reconstruct', 'scalar')}
-    _ALLOWED[f'{_module}.numeric', '_frombuffer'] = np._core.numeric._frombuffer
+    _ALLOWED |= {(f'{_module}.multiarray', '_reconstruct'): _Array, (f'{_module}.multiarray', 'scalar'): lambda kind, data: _array(data, kind)[0], (f'{_module}.numeric', '_frombuffer'): _array}
 
 class _Arrays(pickle.Unpickler):
     "An unpickler that knows arrays and tensors and nothing else."
@@ -45,7 +71,7 @@ class _Arrays(pickle.Unpickler):
         if (module, name) not in _ALLOWED: raise pickle.UnpicklingError(f'it wants to call {module}.{name}')
         return _ALLOWED[module, name]
 
-# %% ../nbs/08_exchange.ipynb #cb3f3984
+# %% ../nbs/08_exchange.ipynb #b1805e37
 def read_published_cams(
     path:Path|str, # `.npy` in the published layout
     size:tuple[int, int], # (H, W) of the image
@@ -61,9 +87,10 @@ def read_published_cams(
             found = _Arrays(f).load() if kind == object and shape == () else None
     except FileNotFoundError: raise InputError(f'{path}: no such file; every image needs its maps') from None
     except Exception as e: raise wrong(f'not readable ({(str(e) or type(e).__name__).splitlines()[0][:90]})') from None # damaged pickles fail in any way
-    found = found.item() if isinstance(found, np.ndarray) and found.shape == () else found
+    plain = lambda v: v.value if isinstance(v, _Array) else v
+    found = plain(found)
     if not isinstance(found, dict) or 'keys' not in found or not {'cam', 'high_res'} & found.keys(): raise wrong('holds no keys and maps')
-    try: keys, maps = np.asarray(found['keys']).astype(np.int64)+1, np.asarray(found['cam' if 'cam' in found else 'high_res']).astype(np.float32)
+    try: keys, maps = np.asarray(plain(found['keys'])).astype(np.int64)+1, np.asarray(plain(found['cam' if 'cam' in found else 'high_res'])).astype(np.float32)
     except (ValueError, TypeError, RuntimeError): raise wrong('holds no arrays') from None
     if keys.shape != maps.shape[:1] or maps.ndim != 3: raise wrong(f'has {keys.shape} keys and maps of shape {maps.shape}')
     if maps.shape[1:] == tuple(size): maps = F.interpolate(torch.from_numpy(maps)[None], strided_size(*size), mode='bilinear', align_corners=False)[0].numpy() if len(maps) else maps[:, ::4, ::4]

@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['InputError', 'atomic_path', 'read_text', 'write_json', 'read_json', 'save_arrays', 'load_arrays', 'voc_palette',
-           'label_image', 'save_label', 'load_label', 'sum_of', 'record', 'recorded', 'settle', 'at_work',
+           'label_image', 'save_label', 'load_label', 'is_file', 'sum_of', 'record', 'recorded', 'settle', 'at_work',
            'fingerprint']
 
-# %% ../nbs/00_files.ipynb #99b4c4af
-import contextlib, functools, hashlib, json, os, platform
+# %% ../nbs/00_files.ipynb #eae2aaa6
+import contextlib, functools, hashlib, json, os, platform, re
 from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# %% ../nbs/00_files.ipynb #8f07d0b5
+# %% ../nbs/00_files.ipynb #f7f7d535
 class InputError(Exception):
     "A mistake in what the user gave; its message is one line that names the file, what is wrong and what to do."
+    def __str__(self): return ' '.join(super().__str__().splitlines())       # a file's name may have several
 
 # %% ../nbs/00_files.ipynb #087d8bb0
 @contextlib.contextmanager
@@ -53,14 +54,17 @@ def write_json(
     with atomic_path(path) as p: p.write_text(json.dumps(value, indent=1, ensure_ascii=False)+'\n', encoding='utf-8')
     return Path(path)
 
-# %% ../nbs/00_files.ipynb #0861e3ab
+# %% ../nbs/00_files.ipynb #be0eb059
 def read_json(
     path:Path|str # file to read
 ):
     "The value stored in `path`; `InputError` if it is missing or not JSON."
-    try: return json.loads(Path(path).read_text(encoding='utf-8'))
+    try:
+        value = json.loads(text := Path(path).read_text(encoding='utf-8'))
+        if '\\u' in text: json.dumps(value, ensure_ascii=False).encode()      # half a character can't be written again
+        return value
     except FileNotFoundError: raise InputError(f'{path}: no such file') from None
-    except ValueError as e: raise InputError(f'{path}: not readable as JSON ({e}); restore it, or remove its folder to start again') from None
+    except (ValueError, RecursionError) as e: raise InputError(f'{path}: not readable as JSON ({e}); restore it, or remove its folder to start again') from None
 
 # %% ../nbs/00_files.ipynb #bcf3afd9
 def save_arrays(
@@ -72,13 +76,15 @@ def save_arrays(
         with p.open('wb') as f: np.savez_compressed(f, **arrays)
     return Path(path)
 
-# %% ../nbs/00_files.ipynb #1d15c0cb
+# %% ../nbs/00_files.ipynb #993cd354
 def load_arrays(
     path:Path|str # an `.npz` file
 )->dict[str, np.ndarray]:
     "All arrays of `path`; `InputError` if the file is missing, cut short, or holds pickled objects."
     try:
-        with np.load(path, allow_pickle=False) as z: return {k: z[k] for k in z.files}
+        with np.load(path, allow_pickle=False) as z: arrays = {k: z[k] for k in z.files}
+        if other := [k for k, v in arrays.items() if not isinstance(v, np.ndarray)]: raise ValueError(f'{other[0]} is no array')
+        return arrays
     except FileNotFoundError: raise InputError(f'{path}: no such file') from None
     except Exception as e: # a damaged archive fails in many ways: OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error
         raise InputError(f'{path}: not a readable array file ({e}); delete it and give the same command again') from None
@@ -123,7 +129,14 @@ def load_label(
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise InputError(f'{path}: not a readable image ({e}); replace it') from None
 
-# %% ../nbs/00_files.ipynb #0e62c4ec
+# %% ../nbs/00_files.ipynb #f029896a
+def is_file(
+    path:Path # any name, one that no file can have too
+)->bool:
+    "Whether a file is there."
+    try: return path.is_file()
+    except (OSError, ValueError): return False                                # too long, or with a zero in it
+
 def sum_of(
     path:Path|str # any file
 )->str: # 16 hexadecimal digits
@@ -142,13 +155,16 @@ def record(
 
 def recorded(
     folder:Path # of a stage
-)->dict[str, set[str]]: # file, relative to the folder -> its sums
+)->dict[str, tuple[str, ...]]: # file, relative to the folder -> its sums
     "The sums of all files that a stage has written; a line that was cut short counts for nothing."
-    sums = {k: {v} for k, v in read_json(folder/'manifest.json').items()} if (folder/'manifest.json').exists() else {}
+    known = read_json(folder/'manifest.json') if (folder/'manifest.json').exists() else {}
+    if not isinstance(known, dict) or not all(isinstance(v, str) for v in known.values()): raise InputError(f'{folder/"manifest.json"}: not the sums of a stage; delete it, and all files of {folder} are made again')
+    sums = {k: (v,) for k, v in known.items()}
     for log in folder.glob('sums.*.log'):
         for line in log.read_text(encoding='utf-8', errors='replace').split('\n')[:-1]:
             sum, _, name = line.partition(' ')
-            sums.setdefault(name, set()).add(sum)
+            if not re.fullmatch('[0-9a-f]{16}', sum) or not name: continue
+            if sum not in sums.get(name, ()): sums[name] = (*sums.get(name, ()), sum)
     return sums
 
 def settle(
@@ -156,8 +172,8 @@ def settle(
 ):
     "Sums into `manifest.json`, sorted; those of files that are gone or damaged are dropped."
     if logs := list(folder.glob('sums.*.log')):
-        last = lambda name, sums: next(iter(sums)) if len(sums) == 1 else sum_of(folder/name)        # of several, that of the file that stayed
-        found = {name: last(name, sums) for name, sums in sorted(recorded(folder).items()) if (folder/name).exists()}
+        last = lambda name, sums: sums[0] if len(sums) == 1 else sum_of(folder/name)        # of several, that of the file that stayed
+        found = {name: last(name, sums) for name, sums in sorted(recorded(folder).items()) if is_file(folder/name)}
         write_json(folder/'manifest.json', found)
         for log in [*logs, *folder.rglob('.*.part')]: log.unlink()            # and what a kill left half-written
 

@@ -8,8 +8,8 @@ __all__ = ['CHECKPOINT_SECONDS', 'THRESHOLDS', 'Run', 'make_run', 'open_run', 'p
            'StoredLabels', 'train_irnet', 'load_irnet', 'make_pseudo_labels', 'train_segmentation', 'make_predictions',
            'predict_folder', 'predict_set', 'evaluate', 'run_pipeline']
 
-# %% ../nbs/13_pipeline.ipynb #5969454d
-import hashlib, os, platform, shutil, sys, time
+# %% ../nbs/13_pipeline.ipynb #b3432ec8
+import hashlib, itertools, os, platform, shutil, sys, time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -94,14 +94,14 @@ def _check_same(path, old, new):
     if old['data']['fingerprint'] != new['data']['fingerprint']:
         raise InputError(f'{path}: its data set has changed since ({old["data"]["folder"]}: images, tags or lists); give another --out, or remove the folder to start again')
 
-# %% ../nbs/13_pipeline.ipynb #3627795c
+# %% ../nbs/13_pipeline.ipynb #7fbcc7ea
 def _stored(folder):
     "What `recipe.json` of a run holds, with its recipe; `InputError` if it isn't what was written."
     path = Path(folder)/'recipe.json'
     stored = read_json(path)
     try:
         recipe_from_dict(stored['recipe'])
-        stored['data']['folder'], stored['data']['fingerprint'], stored['recipe'].items()
+        Path(stored['data']['folder']), stored['data']['fingerprint'], stored['recipe'].items()
     except InputError as e: raise InputError(f'{path}: {e}; restore the file, or start another run') from None
     except (KeyError, TypeError, AttributeError): raise InputError(f'{path}: not the recipe of a run; restore the file, or start another run') from None
     return stored
@@ -176,30 +176,31 @@ def _change(run, stored, changes):
         if (folder/stage).exists(): shutil.rmtree(folder/stage)
     write_json(folder/'recipe.json', stored | dict(recipe=asdict(recipe)))
 
-# %% ../nbs/13_pipeline.ipynb #a7e720f6
+# %% ../nbs/13_pipeline.ipynb #b05a08db
 def _folder_of(run, path): return run.folder/path.relative_to(run.folder).parts[0]
 
 def _record(run, path, name=None): record(_folder_of(run, name or path), path, name)
 
 def _states(run, paths):
     "'whole', 'gone', 'new' (a kill came before its sum) or 'damaged' for each of the files of one stage."
-    folder = _folder_of(run, paths[0]) if paths else None
-    sums = recorded(folder) if paths else {}
+    folder = None
     for path in paths:
+        if folder is None: folder = _folder_of(run, path); sums = recorded(folder)
         known = sums.get(path.relative_to(folder).as_posix())
         yield 'gone' if not path.exists() else 'new' if known is None else 'whole' if sum_of(path) in known else 'damaged'
 
 def _whole(run, paths):
     "Whether each of some files of one stage is there as it was written; says which are damaged."
-    for path, state in zip(paths, _states(run, paths)):
+    paths, same = itertools.tee(paths)
+    for path, state in zip(paths, _states(run, same)):
         if state == 'damaged': print(f'  {path}: damaged since it was written; made again', file=sys.stderr)
         yield state == 'whole'
 
-def _left(run, paths_of):
-    "Which of this process's share of images lack any of their files of one stage, or have damaged ones."
-    mine = world().share(range(len(paths_of)))
-    whole = _whole(run, [p for i in mine for p in paths_of[i]])
-    return [i for i in mine if not all([next(whole) for _ in paths_of[i]])]
+def _left(run, names, paths_of):
+    "Which of this process's share of images lack any of their files of one stage, `paths_of(name)`, or have damaged ones."
+    mine = world().share(range(len(names)))
+    whole = _whole(run, (p for i in mine for p in paths_of(names[i])))
+    return [i for i in mine if not all([next(whole) for _ in paths_of(names[i])])]
 
 def _settle(run, stage):
     "Wait for all processes; then the sums of a stage's files are put in order."
@@ -209,8 +210,8 @@ def _settle(run, stage):
 
 def _need(run, paths, command):
     "`InputError` if any of these files of one stage is damaged."
-    paths = world().share(paths)
-    damaged = [p for p, state in zip(paths, _states(run, paths)) if state == 'damaged']
+    paths, same = itertools.tee(itertools.islice(paths, world().rank, None, world().size))
+    damaged = [p for p, state in zip(paths, _states(run, same)) if state == 'damaged']
     if damaged: raise InputError(f'{damaged[0]}: damaged or changed since it was written ({len(damaged)} in all); delete it and make it again: vwl {command} {run.folder}')
 
 # %% ../nbs/13_pipeline.ipynb #cd57deeb
@@ -331,7 +332,7 @@ def image_keys(
     scores = net(x.to(device)).classes[0]
     return (scores.sigmoid() > recipe.tag_threshold).nonzero().flatten().tolist()
 
-# %% ../nbs/13_pipeline.ipynb #25f53209
+# %% ../nbs/13_pipeline.ipynb #6145ed13
 def _read(run, scales=(1.,)):
     "A run's one image, as large as it is worked on: (its own (width, height); (H, W, 3) uint8 at each scale). Runs in a worker process."
     photograph = run.score.image(0)
@@ -344,7 +345,7 @@ def make_cams(
     workers:int=0, # processes that read images
 ):
     "Class activation maps of the scored images into `cams/`, one file an image."
-    todo, r = _left(run, [[run.cam(name)] for name in run.score.names]), run.recipe
+    todo, r = _left(run, run.score.names, lambda name: [run.cam(name)]), run.recipe
     if todo:
         device = pick_device(device)
         net = load_classifier(run, device)
@@ -426,7 +427,7 @@ def over_images(
     "Call `function` with the run of each image alone, under a progress bar, in worker processes if there are any."
     return bar(pooled(function, (run.only(i) for i in indices), min(workers, len(indices)), run.folder), len(indices)) if len(indices) else ()
 
-# %% ../nbs/13_pipeline.ipynb #af7b3872
+# %% ../nbs/13_pipeline.ipynb #ae5e2dac
 def make_seeds(
     run:Run, # with CAMs
     workers:int=0, # processes for the CRF
@@ -434,8 +435,8 @@ def make_seeds(
     "Masks by threshold into `seeds/cam/`, then by dense CRF into `seeds/crf/`."
     for kind, make in dict(cam=_seed, crf=_crf_seed).items():
         if kind == 'crf' and run.recipe.crf == 'none': continue
-        todo = _left(run, [[run.seed(kind, name)] for name in run.score.names])
-        _need(run, [run.cam(run.score.names[i]) for i in todo], 'cams')
+        todo = _left(run, run.score.names, lambda name: [run.seed(kind, name)])
+        _need(run, (run.cam(run.score.names[i]) for i in todo), 'cams')
         for _ in over_images(make, run, todo, workers): pass
     _settle(run, 'seeds')
 
@@ -461,7 +462,7 @@ class StoredLabels:
             raise InputError(f'{path}: has id {wrong.max()}, but ids go from 0 to {len(self.images.classes)} (and 255 for void); delete it and make it again')
         return label
 
-# %% ../nbs/13_pipeline.ipynb #10f7d294
+# %% ../nbs/13_pipeline.ipynb #d555b481
 def _start_from(run, weights):
     "A recipe's initial weights, with 'classifier' as its file."
     if weights == 'classifier' and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet, and weights are to come from it; {_train_first(run)}, or start from others (--irn-weights, --seg-weights)')
@@ -478,7 +479,7 @@ def train_irnet(
     if _trained(run, 'irnet'): return run.network('irnet')
     learn = run.on(run.train)
     make_cams(learn, device, workers)
-    for _ in over_images(_confident, learn, _left(run, [[run.confident(name)] for name in run.train.names]), workers): pass
+    for _ in over_images(_confident, learn, _left(run, run.train.names, lambda name: [run.confident(name)]), workers): pass
     world().wait()
     labels = StoredLabels(run.train, run.folder/'irnet'/'labels')
     make = lambda weights: irnet_trainer(r, run.train, labels, pick_device(device), workers, weights or _start_from(run, r.irn_weights))
@@ -500,7 +501,7 @@ def load_irnet(
     load_weights(net, path, spare=())
     return place(net, run.recipe, device).eval()
 
-# %% ../nbs/13_pipeline.ipynb #bb04ff7a
+# %% ../nbs/13_pipeline.ipynb #48dd8586
 def make_pseudo_labels(
     run:Run, # with IRNet trained
     device:str='auto', # see `pick_device`
@@ -509,7 +510,7 @@ def make_pseudo_labels(
     "The maps' random walk between IRNet's edges, into `pseudo_labels/`."
     todo, r = run.on(run.labelled), run.recipe
     make_cams(todo, device, workers)
-    left = _left(run, [[run.pseudo(name), *([run.instances(name)] if r.irn_displacement else [])] for name in todo.score.names])
+    left = _left(run, todo.score.names, lambda name: [run.pseudo(name), *([run.instances(name)] if r.irn_displacement else [])])
     if left:
         device = pick_device(device)
         net = load_irnet(run, device)
@@ -530,7 +531,7 @@ def _pseudo_label(run, full_size, images, net, device):
         _record(run, save_arrays(run.instances(name), masks=masks, keys=found.keys, scores=found.scores))
     _save_seed(run, run.pseudo(name), pseudo_label(walked, keys, size, r.walk_background, net.stride), full_size)
 
-# %% ../nbs/13_pipeline.ipynb #7e1f0bc1
+# %% ../nbs/13_pipeline.ipynb #4b351414
 def _labels_to_learn(run):
     "i -> label of training image i, by `seg_labels`; `InputError` if some are not there."
     kind, images = run.recipe.seg_labels, run.train
@@ -540,7 +541,7 @@ def _labels_to_learn(run):
     if missing and kind == 'masks': raise InputError(f'{missing[0] or images.root}: no mask ({len(missing)} missing in all); put true masks there, or learn from --seg-labels pseudo')
     if missing: raise InputError(f'{missing[0]}: not there yet ({len(missing)} missing in all); make them: {command} {run.folder}')
     if kind == 'masks': return images.mask
-    _need(run, [path_of(i) for i in range(len(images))], command.removeprefix('vwl '))
+    _need(run, (path_of(i) for i in range(len(images))), command.removeprefix('vwl '))
     return StoredLabels(images, run.folder/folder)
 
 def train_segmentation(
@@ -561,7 +562,7 @@ def train_segmentation(
     _keep(run, 'segmentation', trainer)
     return run.network('segmentation')
 
-# %% ../nbs/13_pipeline.ipynb #96359f60
+# %% ../nbs/13_pipeline.ipynb #a0919493
 def _predict(item):
     "Store the labels of one image from what the network says; runs in a worker process."
     run, label, ids, probabilities = item
@@ -585,7 +586,7 @@ def _predict_images(run, weights, device, workers, say):
     "Masks of a run's images by the network in `weights`."
     r = run.recipe
     kinds = ('network',) if r.predict_crf == 'none' else ('crf', 'network')
-    todo = _left(run, [[run.prediction(k, name) for k in kinds] for name in run.val.names])
+    todo = _left(run, run.val.names, lambda name: [run.prediction(k, name) for k in kinds])
     if todo: _predict_these(run, weights, todo, device, workers, say)
     _settle(run, 'predictions')
 
@@ -684,7 +685,7 @@ def _describe_scores(run, N):
 
 def _masked(images): return [i for i in range(len(images)) if (p := images.mask_path(i)) and p.exists()]
 
-# %% ../nbs/13_pipeline.ipynb #40f1c2e0
+# %% ../nbs/13_pipeline.ipynb #58e89de0
 def _map_metrics(run, masked, workers):
     "Scores of maps and seeds."
     r = run.recipe
@@ -700,8 +701,8 @@ def _map_metrics(run, masked, workers):
 def _scored(run, masked, masked_val):
     "(stage, files that are scored, command that makes them) of the stages that are done."
     names, val_names, crf = [run.score.names[i] for i in masked], [run.val.names[i] for i in masked_val], run.recipe.crf != 'none'
-    every = (('cams', [run.cam(n) for n in names], 'cams'), ('seeds', [run.seed(k, n) for k in ('cam', *(['crf'] if crf else [])) for n in names], 'seeds'),
-             ('pseudo_labels', [run.pseudo(n) for n in names], 'pseudo-labels'), ('predictions', [run.prediction(k, n) for k in ('network', 'crf') for n in val_names], 'predict'))
+    every = (('cams', map(run.cam, names), 'cams'), ('seeds', (run.seed(k, n) for k in ('cam', *(['crf'] if crf else [])) for n in names), 'seeds'),
+             ('pseudo_labels', map(run.pseudo, names), 'pseudo-labels'), ('predictions', (run.prediction(k, n) for k in ('network', 'crf') for n in val_names), 'predict'))
     return [e for e in every if (run.folder/e[0]).exists()]
 
 def evaluate(
@@ -710,7 +711,7 @@ def evaluate(
 )->dict|None: # what `metrics.json` holds; None if there are no true masks or nothing to score
     "Scores of maps, seeds, pseudo labels and predictions into `metrics.json`."
     r, masked, masked_val = run.recipe, _masked(run.score), _masked(run.val)
-    for kind, paths, command in _scored(run, masked, masked_val): _need(run, [p for p in paths if p.exists()], command)
+    for kind, paths, command in _scored(run, masked, masked_val): _need(run, (p for p in paths if p.exists()), command)
     out = dict(images=len(masked), of=len(run.score), tags=r.tags)
     if masked and (run.folder/'seeds').exists(): out |= _map_metrics(run, masked, workers)
     if masked and (run.folder/'pseudo_labels').exists():

@@ -73,7 +73,7 @@ def save_cams(
     values = (maps.cpu().numpy().astype(np.float64)*np.iinfo(kind).max).round().astype(kind)
     return save_arrays(path, cam=values, keys=np.asarray(keys, np.uint8), size=np.asarray(size, np.int32))
 
-# %% ../nbs/08_seeds.ipynb #026d37a8
+# %% ../nbs/08_seeds.ipynb #2d39c184
 def load_cams(
     path:Path|str, # `.npz` of `save_cams`
     size:tuple[int, int]|None=None, # (H, W) of the image that the maps must belong to
@@ -83,7 +83,8 @@ def load_cams(
     arrays = load_arrays(path)
     if not {'cam', 'keys', 'size'} <= arrays.keys(): raise InputError(f'{path}: not a file of CAMs; delete it and give the same command again')
     cam, keys = arrays['cam'], arrays['keys']
-    if not (cam.ndim == 3 and cam.dtype in (np.uint8, np.uint16) and keys.shape == (len(cam),) and arrays['size'].shape == (2,)):
+    if not (cam.ndim == 3 and cam.dtype in (np.uint8, np.uint16) and keys.shape == (len(cam),) and keys.dtype == np.uint8 and arrays['size'].shape == (2,) and arrays['size'].dtype == np.int32
+            and 0 < arrays['size'].min() and arrays['size'].max() < 2**16 and cam.shape[1:] == strided_size(*arrays['size'].tolist())):
         raise InputError(f'{path}: not a file of CAMs; delete it and give the same command again')
     H, W = arrays['size'].tolist()
     if size is not None and (H, W) != tuple(size):

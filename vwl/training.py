@@ -145,11 +145,11 @@ def _check_trainable(r, images, backbone):
     if r.remainder == 'drop' and 'hp' in (r.pooling, r.word_pooling) and side < max(r.splits, default=1):
         raise InputError(f'recipe: a crop of {r.crop} gives {side}x{side} features, too few for splits {r.splits}; raise crop, lower splits, or use remainder cover')
 
-# %% ../nbs/07_training.ipynb #888b6a4f
+# %% ../nbs/07_training.ipynb #9f3ba174
 def _in_one_line(batches):
     "Batches, where a worker process's `InputError` is again the one line that it was."
     try: yield from batches
-    except InputError as e: raise InputError(str(e).strip().splitlines()[-1].removeprefix('vwl.files.InputError: ')) from None
+    except InputError as e: raise InputError(e.args[0].strip().splitlines()[-1].removeprefix('vwl.files.InputError: ')) from None
     except RuntimeError as e:
         if 'DataLoader worker' not in str(e): raise
         raise InputError('training: a process that loads images was ended from outside (out of memory?); go on with fewer --workers') from None
@@ -176,7 +176,7 @@ def _train_epoch(self:Trainer,
     return self.history[-1]
 Trainer.train_epoch = _train_epoch
 
-# %% ../nbs/07_training.ipynb #dbc30fa4
+# %% ../nbs/07_training.ipynb #a132c5ba
 def _state(self:Trainer)->bytes: # a safetensors file
     "Weights, momenta, place in the schedule, losses."
     place = dict(epoch=self.epoch, done=self.done, sums=self.sums, history=self.history, scaler=self.optimizer.scaler.state_dict())
@@ -192,6 +192,7 @@ def _load_state(self:Trainer, data:bytes):
     state = self.optimizer.state_dict()
     state['state'] = {int(k[9:]): dict(momentum_buffer=v) for k, v in tensors.items() if k.startswith('momentum.')}
     self.optimizer.load_state_dict(state)
+    if {k: type(v) for k, v in place.items()} != dict(epoch=int, done=int, sums=dict, history=list, scaler=dict): raise ValueError('its place in the schedule is damaged')
     self.optimizer.scaler.load_state_dict(place.pop('scaler'))
     vars(self).update(place)
 Trainer.state, Trainer.load_state = _state, _load_state

@@ -51,7 +51,7 @@ def _sbd_whole(root): return _whole(find_sbd(root), ['train.txt', 'val.txt'], 'c
 def _test_whole(root): return _whole(find_voc(root), [_LIST('test')], 'JPEGImages/{}.jpg')
 def _LIST(name): return f'ImageSets/Segmentation/{name}.txt'
 
-# %% ../nbs/18_voc.ipynb #048a168c
+# %% ../nbs/18_voc.ipynb #f7fb908d
 def sbd_mask(
     path:Path|str # a `.mat` file of SBD's folder `cls`
 )->np.ndarray: # (H, W) uint8 ids 0..20
@@ -61,7 +61,7 @@ def sbd_mask(
     except FileNotFoundError: raise InputError(f'{path}: not there, and VOC has no mask of its own for it; complete SBD') from None
     except Exception as e: # scipy's readers fail in many ways
         raise InputError(f'{path}: not a readable file of SBD ({(str(e) or type(e).__name__).splitlines()[0][:80]}); unpack SBD again') from None
-    if mask.ndim != 2 or mask.max() > 20: raise InputError(f'{path}: not a mask of ids 0 to 20; unpack SBD again')
+    if mask.ndim != 2 or not mask.size or mask.max() > 20: raise InputError(f'{path}: not a mask of ids 0 to 20; unpack SBD again')
     return mask
 
 def _write_mask(item):
@@ -81,14 +81,14 @@ def read_size(
         with Image.open(path) as image: return image.size
     except (OSError, SyntaxError, ValueError) as e: raise InputError(f'{path}: not a readable image ({e}); unpack it again') from None
 
-# %% ../nbs/18_voc.ipynb #34b07f0e
+# %% ../nbs/18_voc.ipynb #d5a82655
 def box_tags(
     path:Path|str # an XML file of VOC's folder `Annotations`
 )->tuple[str, ...]: # in the order of `VOC_CLASSES`
     "The classes of an image's boxes; `InputError` if the file is damaged or names another class."
     try: found = {o.findtext('name') for o in xml.etree.ElementTree.fromstring(Path(path).read_bytes()).iter('object')}
     except FileNotFoundError: raise InputError(f'{path}: not there; unpack VOC again') from None
-    except xml.etree.ElementTree.ParseError as e: raise InputError(f'{path}: not readable as XML ({e}); unpack VOC again') from None
+    except (xml.etree.ElementTree.ParseError, ValueError, LookupError) as e: raise InputError(f'{path}: not readable as XML ({e}); unpack VOC again') from None
     if wrong := found-set(VOC_CLASSES): raise InputError(f'{path}: {sorted(map(str, wrong))[0]!r} is no class of VOC')
     return tuple(c for c in VOC_CLASSES if c in found)
 
@@ -166,7 +166,7 @@ def _test_list(voc, subset):
     check_counts(voc/_LIST('test'), dict(test=len(read_list(voc/_LIST('test')))), dict(test=TEST_COUNT), subset)
     return _LIST('test')
 
-# %% ../nbs/18_voc.ipynb #d2a4b95b
+# %% ../nbs/18_voc.ipynb #2727f042
 def _masks(root, voc, train, val, workers):
     "(train_aug, where the masks are from), with every mask in SegmentationClassAug."
     folder, sbd = voc/'SegmentationClassAug', find_sbd(root)
@@ -183,7 +183,7 @@ def _masks(root, voc, train, val, workers):
     aug = train_aug(voc, sbd)
     folder.mkdir(exist_ok=True); (folder/'.from_sbd').touch()
     todo = [n for n in sorted({*aug, *val}) if not (folder/f'{n}.png').is_file()]
-    for _ in bar(pooled(_write_mask, ((voc, sbd, n) for n in todo), workers, folder), len(todo)): pass
+    for _ in bar(pooled(_write_mask, ((voc, sbd, n) for n in todo), max(1, workers), folder), len(todo)): pass    # scipy's reader may crash on a damaged file, so never in this process
     return aug, "masks: VOC's own, else SBD's"
 
 def _check_mask(item):
