@@ -11,27 +11,37 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from vwl import pipeline as p
-from vwl.data import read_folder
+from vwl.data import read_folder, resize
 from vwl.recipe import preset
+from vwl.voc import write_tags
+
+def of_size(folder, n, side, out):
+    "The first n photographs of a folder, with the given long side, as a folder."
+    images = read_folder(folder).select(range(n))
+    (out/'images').mkdir(parents=True)
+    for i, name in enumerate(images.names):
+        image = images.image(i)
+        resize(image, side/max(image.size)).save(out/'images'/f'{name}.jpg', quality=95)
+    (out/'classes.txt').write_text('\n'.join(images.classes))
+    return write_tags(out/'tags.csv', [(f'{name}.jpg', images.tags(i)) for i, name in enumerate(images.names)]).parent
 
 def run_of(n, data, out, device, batch):
     "{stage: (seconds, GFLOP, bytes)} for n images; the trainings see each of them once."
-    names = [f for f in read_folder(data).names][:n]
+    names = read_folder(data).names[:n]
     out.mkdir(parents=True)
     (out.parent/'list.txt').write_text('\n'.join(names))
     recipe = preset('paper', weights='none', irn_weights='none', seg_weights='none', train_list=str(out.parent/'list.txt'), epochs=1, batch_size=batch, irn_epochs=1, irn_batch_size=batch,
-                    seg_steps=n//batch, seg_batch_size=batch)
+                    seg_steps=n//batch, seg_batch_size=batch, lr_backbone=0., lr_heads=0., irn_lr=0., seg_lr=0.)
     run, quiet = p.make_run(data, out/'run', recipe), dict(device=device, say=str)
     steps = dict(classifier=lambda: p.train_classifier(run, **quiet), cams=lambda: p.make_cams(run, device), seeds=lambda: p.make_seeds(run),
                  irnet_labels=lambda: list(p.over_images(p._confident, run, range(n), 0)), irnet=lambda: p.train_irnet(run, **quiet),
                  pseudo_labels=lambda: p.make_pseudo_labels(run, device), segmentation=lambda: p.train_segmentation(run, **quiet), predictions=lambda: p.make_predictions(run, **quiet))
-    found = {}
+    found, kept = {}, lambda: sum(f.stat().st_size for f in run.folder.rglob('*') if f.is_file() and f.suffix != '.safetensors')
     for name, step in steps.items():
-        counter, began = FlopCounterMode(display=False), time.perf_counter()
+        before, counter, began = kept(), FlopCounterMode(display=False), time.perf_counter()
         with counter: step()
         if device != 'cpu': torch.cuda.synchronize()
-        files = [f for f in (run.folder/name.removesuffix('_labels')).rglob('*') if f.is_file() and f.suffix != '.safetensors']
-        found[name] = time.perf_counter()-began, counter.get_total_flops()/1e9, sum(f.stat().st_size for f in files)
+        found[name] = time.perf_counter()-began, counter.get_total_flops()/1e9, kept()-before
         print(n, name, found[name], flush=True)
     return found
 
@@ -40,15 +50,17 @@ def main():
     a.add_argument('folder', type=Path)
     a.add_argument('--device', default='cpu')
     a.add_argument('--images', type=int, nargs=2, default=[2, 6])
+    a.add_argument('--long-side', type=int, default=500, help='to which photographs are brought, pixels')
     a.add_argument('--batch', type=int, default=2)
     a.add_argument('--out', type=Path, default=Path('nbs/results/stage_costs.json'))
     args = a.parse_args()
     few, many = args.images
     with tempfile.TemporaryDirectory() as home:
-        run_of(few, args.folder, Path(home)/'warm', args.device, args.batch) if args.device != 'cpu' else None
-        less, more = (run_of(n, args.folder, Path(home)/str(n), args.device, args.batch) for n in args.images)
+        data = of_size(args.folder, many, args.long_side, Path(home)/'photographs')
+        run_of(few, data, Path(home)/'warm', args.device, args.batch) if args.device != 'cpu' else None
+        less, more = (run_of(n, data, Path(home)/str(n), args.device, args.batch) for n in args.images)
     each = {s: dict(zip(('seconds', 'gflop', 'bytes'), ((b-a)/(many-few) for a, b in zip(less[s], more[s])))) for s in less}
-    found = dict(images=args.images, device=torch.cuda.get_device_name() if args.device != 'cpu' else f'CPU, {torch.get_num_threads()} threads', each=each,
+    found = dict(images=args.images, long_side=args.long_side, device=torch.cuda.get_device_name() if args.device != 'cpu' else f'CPU, {torch.get_num_threads()} threads', each=each,
                  peak_gpu_memory_mib=torch.cuda.max_memory_allocated()//2**20 if args.device != 'cpu' else None)
     print(json.dumps(found, indent=1))
     args.out.write_text(json.dumps(found, indent=1)+'\n')

@@ -165,17 +165,23 @@ def stem(
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 
-# %% ../nbs/00_data.ipynb #e2e903a9
-def _read_once(path):
-    "`read_tags`, remembered as long as the file stays as it is."
-    if not path.is_file(): return read_tags(path)
-    stat = path.stat()
-    return _remembered(path, stat.st_mtime_ns, stat.st_size)
+# %% ../nbs/00_data.ipynb #e68db6c2
+def _tables(root):
+    "(file -> tags, name -> file, class names) of a folder, checked; remembered as long as its tables stay as they are."
+    stats = [(s.st_mtime_ns, s.st_size) if p.is_file() and (s := p.stat()) else None for p in (root/'tags.csv', root/'classes.txt')]
+    return _remembered(root, *stats)
 
 @functools.lru_cache(maxsize=1)
-def _remembered(path, *stat): return read_tags(path)
+def _remembered(root, *stats):
+    tags = read_tags(root/'tags.csv')
+    if not tags: raise InputError(f'{root/"tags.csv"}: has no rows; write one an image')
+    known = class_names(root, tags)
+    _check_tags(tags, known, root/'tags.csv')
+    by_name = {stem(f): f for f in tags}
+    if len(by_name) < len(tags): raise InputError(f'{root/"tags.csv"}: two images differ in nothing but their suffix; rename one')
+    return tags, by_name, known
 
-# %% ../nbs/00_data.ipynb #37627c25
+# %% ../nbs/00_data.ipynb #2cf845c8
 def read_folder(
     root:Path|str, # folder with images and tags.csv
     classes:Sequence[str]=(), # chosen classes; the others become background; none = all
@@ -184,15 +190,10 @@ def read_folder(
     "A folder of images and tags, in the project's or in VOC's layout; `InputError` names what is wrong."
     root = Path(root)
     if not root.is_dir(): raise InputError(f'{root}: no such folder')
-    tags = _read_once(root/'tags.csv')
-    if not tags: raise InputError(f'{root/"tags.csv"}: has no rows; write one an image')
-    known = class_names(root, tags)
-    _check_tags(tags, known, root/'tags.csv')
+    tags, by_name, known = _tables(root)
     chosen = _chosen(root, known, tuple(classes))
     image_folder = _first_folder(root, ('JPEGImages', 'images')) or root
     prefix = '' if image_folder == root else image_folder.name+'/'
-    by_name = {stem(f): f for f in tags}
-    if len(by_name) < len(tags): raise InputError(f'{root/"tags.csv"}: two images differ in nothing but their suffix; rename one')
     order = _listed(root, names, by_name) if names else list(by_name)
     files = [f if prefix and f.startswith(prefix) else prefix+f for f in (by_name[n] for n in order)]
     if missing := _missing(root, files):
