@@ -1,7 +1,7 @@
 "Two processes on the CPU: they train as one does, share the work without gaps, and end and go on together."
 import json, os, shutil, signal, subprocess, sys, time
 from pathlib import Path
-import numpy as np, pytest
+import numpy as np, pytest, torch
 from safetensors.numpy import load_file
 from conftest import SMALL, WHOLE
 from test_runs import contents
@@ -9,6 +9,8 @@ from test_runs import contents
 HERE = Path(__file__).parent
 ENV = os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=str(HERE.parent))
 TORCHRUN = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node']
+
+AUTO = 'cpu' if torch.cuda.is_available() else 'auto'                          # two processes would want two GPUs
 
 def together(*command, processes=2, **more):
     return subprocess.run([*TORCHRUN, str(processes), *map(str, command)], capture_output=True, text=True, env=ENV | more, cwd=HERE)
@@ -41,7 +43,7 @@ def test_shares_of_a_run(run, finished, tmp_path):
     for name in 'metrics.json', 'report.html': (run/name).unlink()
     other = shutil.copytree(run, tmp_path/'other')
     alone = subprocess.run([sys.executable, '-m', 'vwl', 'run', str(data), '--out', str(run), *WHOLE], capture_output=True, text=True, env=ENV)
-    both = together('-m', 'vwl', 'run', data, '--out', other, *WHOLE)
+    both = together('-m', 'vwl', 'run', data, '--out', other, *(AUTO if a == 'cpu' else a for a in WHOLE))
     assert alone.returncode == both.returncode == 0, alone.stderr+both.stderr
     assert both.stdout.count('mIoU on 24 of 24 images') == 1
     a, b = contents(run), contents(other)

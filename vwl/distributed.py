@@ -78,7 +78,7 @@ def bare(
     "The network itself."
     return getattr(net, 'module', net)
 
-# %% ../nbs/00_distributed.ipynb #bbfe8ffd
+# %% ../nbs/00_distributed.ipynb #dd224001
 _world = World()
 
 def world()->World:
@@ -94,9 +94,11 @@ def join_world(
     if size == 1 or _world.size > 1: return _world
     if device not in ('auto', 'cpu', 'cuda'): raise InputError(f'device {device!r}: with several processes each takes its own GPU; use --device cuda, or cpu')
     if device == 'cuda' and not torch.cuda.is_available(): raise InputError("device 'cuda': there is no GPU; use --device cpu")
+    if missing := {'RANK', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'}-os.environ.keys(): raise InputError(f'WORLD_SIZE is {size}, but {sorted(missing)[0]} is not set; start the processes with torchrun, or unset WORLD_SIZE')
     import accelerate
     patient = accelerate.InitProcessGroupKwargs(timeout=datetime.timedelta(days=1))                # one scores while the others wait
-    accelerator = accelerate.Accelerator(cpu=device == 'cpu', mixed_precision='no', kwargs_handlers=[patient])
+    accelerator = accelerate.Accelerator(cpu=device == 'cpu' or not torch.cuda.is_available(), mixed_precision='no', kwargs_handlers=[patient])
+    assert accelerator.num_processes == size
     _world = World(accelerator.process_index, accelerator.num_processes, accelerator)
     return _world
 
