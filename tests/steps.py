@@ -1,7 +1,7 @@
 """Twenty steps of each training, alone or under torchrun: steps.py SCENES OUT writes each step's losses and the network at the end.
 
 Not a test by itself; test_distributed.py compares what it writes."""
-import os, sys
+import sys
 from pathlib import Path
 import torch
 from vwl.data import read_folder

@@ -88,7 +88,13 @@ def test_changed_data(data, tmp_path, fails):
     main([str(a) for a in ['train', data, '--out', tmp_path/'new', *SMALL]])
     rows = (data/'tags.csv').read_text().splitlines()
     (data/'tags.csv').write_text('\n'.join([*rows[:-1], rows[-1].split(',')[0]+',']))
-    assert 'data set has changed' in fails(*begin(data, tmp_path))
+    line = fails(*begin(data, tmp_path))
+    assert 'data set has changed' in line and line.count('tags') == 1 and 'files of' not in line
+
+def test_another_image_of_that_name(data, tmp_path, fails):
+    main([str(a) for a in ['train', data, '--out', tmp_path/'new', *SMALL]])
+    Image.new('RGB', (96, 96)).save(data/'images'/'scene_00003.png')
+    assert ': files of the images to learn from)' in fails(*begin(data, tmp_path))
 
 @pytest.mark.parametrize('file', ['cams/scene_00004.npz', 'seeds/crf/scene_00004.png', 'recipe.json', 'classifier/weights.safetensors',
                                   'irnet/weights.safetensors', 'pseudo_labels/scene_00004.png', 'segmentation/weights.safetensors', 'predictions/crf/scene_00004.png'])

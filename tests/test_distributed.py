@@ -12,8 +12,7 @@ TORCHRUN = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--np
 
 AUTO = 'cpu' if torch.cuda.is_available() else 'auto'                          # two processes would want two GPUs
 
-def together(*command, processes=2, **more):
-    return subprocess.run([*TORCHRUN, str(processes), *map(str, command)], capture_output=True, text=True, env=ENV | more, cwd=HERE)
+def together(*command): return subprocess.run([*TORCHRUN, '2', *map(str, command)], capture_output=True, text=True, env=ENV, cwd=HERE)
 
 @pytest.fixture(scope='module')
 def steps(finished, tmp_path_factory):

@@ -1,5 +1,5 @@
 "Disks that are full, folders that can't be written, files that vanish: one line, and all finished work is kept."
-import json, os, resource, shutil, signal, subprocess, sys, time
+import os, resource, shutil, subprocess, sys, time
 from pathlib import Path
 import pytest
 from vwl import datasets

@@ -1,7 +1,6 @@
 "The report in a browser: it opens from a file, needs nothing from outside, filters and sorts, and takes any name."
-import json, re, shutil
+import re, shutil
 import pytest
-from PIL import Image
 from vwl.cli import main
 from vwl.pipeline import open_run
 from vwl.report import write_report

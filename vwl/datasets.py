@@ -130,7 +130,38 @@ def fetch(
     if not path.exists(): os.replace(part, path)
     return path
 
-# %% ../nbs/17_datasets.ipynb #f2c181dc
+# %% ../nbs/17_datasets.ipynb #79468e0c
+@contextlib.contextmanager
+def _opened(path, opened):
+    "How a member is read; what fails there is the archive's fault, not the disk's."
+    def read(n):
+        try: return source.read(n)
+        except OSError as e: raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
+    try: source = opened()
+    except OSError as e: raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
+    with source: yield read
+
+def _check_name(path, name):
+    "`InputError` if a member's name is none that a file in the folder can have."
+    parts = Path(name).parts
+    if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in parts: raise InputError(f'{path}: {name!r} leads out of the folder; nothing more is unpacked')
+    if not name.strip('/.') or '\0' in name or any(len(part.encode('utf-8', 'replace')) > 200 for part in parts) or len(name) > 1000: raise InputError(f'{path}: {name[:60]!r} is no name of a file; nothing more is unpacked')
+
+def _members(path, folder, members):
+    "Write (name, size, open) of each member that is not there."
+    folder.mkdir(parents=True, exist_ok=True)
+    packed, whole, free = path.stat().st_size, sum(size for _, size, _ in members), shutil.disk_usage(folder).free
+    if whole > 200*packed+2**20: raise InputError(f'{path}: would unpack to {whole/2**20:,.0f} MB from {packed/2**20:,.1f} MB, which no data set does; get it from its own source')
+    if (new := sum(size for name, size, _ in members if not is_file(folder/name))) > free: raise InputError(f'{folder}: {path.name} needs {new/2**30:,.1f} GB and {free/2**30:,.1f} GB are free; make room, then give the same command again')
+    for name, size, opened in bar(members):
+        _check_name(path, name)
+        target = folder/name
+        if is_file(target) and target.stat().st_size == size: continue
+        if target.is_dir() or any(p.is_file() for p in target.parents): raise InputError(f'{path}: {name!r} is a file and a folder; nothing more is unpacked')
+        with _opened(path, opened) as source, atomic_path(target) as p, p.open('wb') as f:
+            while piece := source(1 << 20): f.write(piece)
+
+# %% ../nbs/17_datasets.ipynb #61c241cd
 def unpack(
     path:Path|str, # a .tar, .tgz or .zip
     folder:Path|str, # where its members go
@@ -147,6 +178,7 @@ def unpack(
         raise InputError(f'{path}: damaged or not an archive ({(str(e) or type(e).__name__).splitlines()[0].rstrip(":")}); delete it and get it again') from None
     return folder
 
+# %% ../nbs/17_datasets.ipynb #7f56d2c5
 def get_archive(
     archive:Archive, # what it should be; without `md5`, what it should be is not known
     root:Path, # folder of the archive
@@ -167,31 +199,6 @@ def get_archive(
 def is_unpacked(root:Path, archive:Archive)->bool: # whether nothing is left of an archive that was begun
     "Whether an archive isn't there, or was unpacked to its end."
     return not (root/archive.name).exists() or (root/f'.{archive.name}.unpacked').exists()
-
-def _members(path, folder, members):
-    "Write (name, size, open) of each member that is not there."
-    folder.mkdir(parents=True, exist_ok=True)
-    packed, whole, free = path.stat().st_size, sum(size for _, size, _ in members), shutil.disk_usage(folder).free
-    if whole > 200*packed+2**20: raise InputError(f'{path}: would unpack to {whole/2**20:,.0f} MB from {packed/2**20:,.1f} MB, which no data set does; get it from its own source')
-    if (new := sum(size for name, size, _ in members if not is_file(folder/name))) > free: raise InputError(f'{folder}: {path.name} needs {new/2**30:,.1f} GB and {free/2**30:,.1f} GB are free; make room, then give the same command again')
-    for name, size, opened in bar(members):
-        target = folder/name
-        if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in Path(name).parts: raise InputError(f'{path}: {name!r} leads out of the folder; nothing more is unpacked')
-        if not name.strip('/.') or '\0' in name or any(len(part.encode('utf-8', 'replace')) > 200 for part in Path(name).parts) or len(name) > 1000: raise InputError(f'{path}: {name[:60]!r} is no name of a file; nothing more is unpacked')
-        if is_file(target) and target.stat().st_size == size: continue
-        if target.is_dir() or any(p.is_file() for p in target.parents): raise InputError(f'{path}: {name!r} is a file and a folder; nothing more is unpacked')
-        with _opened(path, opened) as source, atomic_path(target) as p, p.open('wb') as f:
-            while piece := source(1 << 20): f.write(piece)
-
-@contextlib.contextmanager
-def _opened(path, opened):
-    "How a member is read; what fails there is the archive's fault, not the disk's."
-    def read(n):
-        try: return source.read(n)
-        except OSError as e: raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
-    try: source = opened()
-    except OSError as e: raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
-    with source: yield read
 
 # %% ../nbs/17_datasets.ipynb #3f732cef
 def check_counts(

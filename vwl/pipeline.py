@@ -70,12 +70,18 @@ class Run:
         more = self.score.select([i for i, n in enumerate(self.score.names) if n not in known])
         return replace(self.train, names=self.train.names+more.names, files=self.train.files+more.files, labels=np.concatenate([self.train.labels, more.labels]))
 
-# %% ../nbs/13_pipeline.ipynb #eb5e6097
+# %% ../nbs/13_pipeline.ipynb #981fc7c8
 def _describe(recipe, data, train, score):
     "What `recipe.json` holds."
     return dict(recipe=asdict(recipe), data=dict(folder=str(Path(data).resolve()), classes=list(train.classes), images=len(train), scored=len(score),
-                fingerprint=fingerprint(train.classes, *(v for s in (train, score) for v in (s.names, hashlib.sha256(s.labels.astype(bool)).hexdigest())))),
+                fingerprint=_fingerprints(train, score)),
                 versions=dict(vwl=vwl.__version__, torch=torch.__version__, python=platform.python_version()))
+
+def _fingerprints(train, score):
+    "A digest of each thing that makes a data set what it is."
+    tags = [hashlib.sha256(s.labels.astype(bool)).hexdigest() for s in (train, score)]
+    sizes = [os.stat(f'{train.root}/{f}').st_size for f in train.files]       # of what was learned from; a scored photograph that is mended costs no training
+    return dict(classes=fingerprint(train.classes), names=fingerprint(train.names, score.names), tags=fingerprint(tags), images=fingerprint(sizes))
 
 def _command(field):
     "The command of the stage that reads a field."
@@ -91,8 +97,10 @@ def _check_same(path, old, new):
         raise InputError(f'{path}: some of its stages were made with other settings ({"; ".join(changed)}); change them with the command of that stage: vwl {_command(changed[0].split()[0])} {path}')
     some = '; '.join(changed[:6]) + (f'; and {len(changed)-6} more' if len(changed) > 6 else '')
     if changed: raise InputError(f'{path}: is a run of another recipe ({some}); give another --out, or remove the folder to start again')
-    if old['data']['fingerprint'] != new['data']['fingerprint']:
-        raise InputError(f'{path}: its data set has changed since ({old["data"]["folder"]}: images, tags or lists); give another --out, or remove the folder to start again')
+    known, now = old['data']['fingerprint'], new['data']['fingerprint']
+    if changed := [k for k, v in now.items() if not isinstance(known, dict) or known.get(k) != v]:
+        said = dict(classes='the classes', names='the list of images', tags='tags', images='files of the images to learn from')
+        raise InputError(f'{path}: its data set has changed since ({old["data"]["folder"]}: {", ".join(said[k] for k in changed)}); give another --out, or remove the folder to start again')
 
 # %% ../nbs/13_pipeline.ipynb #7fbcc7ea
 def _stored(folder):
@@ -226,26 +234,7 @@ def pick_device(
         raise InputError(f'device {name!r} can\'t be used ({(str(e) or type(e).__name__).splitlines()[0][:100]}); use --device cpu') from None
     return name
 
-# %% ../nbs/13_pipeline.ipynb #69ac1df5
-def _fit(run, stage, make_trainer, about, say, watch=lambda trainer: ''):
-    "Train a stage's network."
-    checkpoint = run.checkpoint(stage)
-    if world().first and list(_states(run, [checkpoint])) == ['damaged']:
-        say(f'  {checkpoint}: damaged since it was written; training begins again')
-        checkpoint.unlink()
-    world().wait()
-    trainer = make_trainer('none' if checkpoint.exists() else None)
-    if checkpoint.exists(): _resume(trainer, checkpoint)
-    rates = ' and '.join(f'{g["first_lr"]:g}' for g in trainer.optimizer.param_groups)
-    say(f'training {about}: {trainer.steps} steps of {trainer.batch_size} images, learning rates {rates}, on {trainer.device}')
-    while not trainer.finished:
-        started = time.time()
-        means = trainer.train_epoch(bar, _now_and_then(lambda: _save_state(run, checkpoint, trainer)))
-        say(f'  epoch {trainer.epoch}/{trainer.epochs}  ' + '  '.join(f'{k} {v:.4g}' for k, v in means.items()) + f'  {time.time()-started:.0f} s')
-        if warning := watch(trainer): say('  warning: '+warning)
-        _save_state(run, checkpoint, trainer)
-    return trainer
-
+# %% ../nbs/13_pipeline.ipynb #550e16bb
 try: CHECKPOINT_SECONDS = float(os.environ.get('VWL_CHECKPOINT_SECONDS', 300))
 except ValueError: raise InputError(f'VWL_CHECKPOINT_SECONDS: {os.environ["VWL_CHECKPOINT_SECONDS"]!r} is no number of seconds') from None
 
@@ -269,6 +258,27 @@ def _resume(trainer, checkpoint):
     try: trainer.load_state(checkpoint.read_bytes())
     except Exception as e: raise InputError(f'{checkpoint}: not a readable checkpoint ({(str(e) or type(e).__name__).splitlines()[0][:100]}); delete it to train again from the start') from None
 
+# %% ../nbs/13_pipeline.ipynb #72adc4cc
+def _fit(run, stage, make_trainer, about, say, watch=lambda trainer: ''):
+    "Train a stage's network."
+    checkpoint = run.checkpoint(stage)
+    if world().first and list(_states(run, [checkpoint])) == ['damaged']:
+        say(f'  {checkpoint}: damaged since it was written; training begins again')
+        checkpoint.unlink()
+    world().wait()
+    trainer = make_trainer('none' if checkpoint.exists() else None)
+    if checkpoint.exists(): _resume(trainer, checkpoint)
+    rates = ' and '.join(f'{g["first_lr"]:g}' for g in trainer.optimizer.param_groups)
+    say(f'training {about}: {trainer.steps} steps of {trainer.batch_size} images, learning rates {rates}, on {trainer.device}')
+    while not trainer.finished:
+        started = time.time()
+        means = trainer.train_epoch(bar, _now_and_then(lambda: _save_state(run, checkpoint, trainer)))
+        say(f'  epoch {trainer.epoch}/{trainer.epochs}  ' + '  '.join(f'{k} {v:.4g}' for k, v in means.items()) + f'  {time.time()-started:.0f} s')
+        if warning := watch(trainer): say('  warning: '+warning)
+        _save_state(run, checkpoint, trainer)
+    return trainer
+
+# %% ../nbs/13_pipeline.ipynb #e6acf233
 def _keep(run, stage, trainer, **more):
     "Store a trained network and its losses."
     if world().first:

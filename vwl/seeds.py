@@ -6,12 +6,11 @@
 __all__ = ['CRF_SETTINGS', 'merge_scales', 'multi_scale_maps', 'normalise_maps', 'strided_size', 'save_cams', 'load_cams',
            'threshold_seeds', 'CRFSettings', 'dense_crf', 'crf_of_labels', 'crf_seeds']
 
-# %% ../nbs/08_seeds.ipynb #35017d2f
+# %% ../nbs/08_seeds.ipynb #6d44b53f
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from .data import to_tensor
 from .files import InputError, load_arrays, save_arrays
