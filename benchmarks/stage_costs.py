@@ -1,14 +1,18 @@
 """What each stage costs an image at the paper's sizes: seconds, arithmetic, bytes on disk.
 
-    python benchmarks/stage_costs.py FOLDER [--device cuda] [--images 2 6] [--out nbs/results/stage_costs.json]
+    python benchmarks/stage_costs.py FOLDER [--device cuda] [--images 2 6] [--memory] [--out nbs/results/stage_costs.json]
 
 FOLDER has photographs and tags.csv. Every stage runs on two numbers of images; the difference, divided by theirs, is what one more image
 costs. Networks are ResNets with random numbers for weights, which take as long as any others. Training is a few steps of small batches:
 its cost an image of a batch is what is kept. Arithmetic is counted by torch (two operations a multiplication with addition).
+
+--memory measures instead what the trainings hold at the recipe's batch, and adds it to --out: the tensors that autograd keeps for the way
+back, an image's times the batch, and four bytes each for weights, gradients and momenta. A GPU needs that and some room to work in.
 """
 import argparse, json, tempfile, time
 from pathlib import Path
 import torch
+from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 from vwl import pipeline as p
 from vwl.data import read_folder, resize
@@ -45,6 +49,35 @@ def run_of(n, data, out, device, batch):
         print(n, name, found[name], flush=True)
     return found
 
+def kept_for_the_way_back(step):
+    "Bytes of all tensors that autograd keeps in a training of one step."
+    storages = {}
+    def pack(t):
+        s = t.untyped_storage()
+        storages[s.data_ptr()] = s.nbytes()
+        return t
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t): step()
+    return sum(storages.values())
+
+def memory(folder, long_side):
+    "{training: GB} at the paper's batches."
+    found, paper = {}, preset('paper')
+    batches = dict(classifier=paper.batch_size, irnet=paper.irn_batch_size, segmentation=paper.seg_batch_size)
+    with tempfile.TemporaryDirectory() as home:
+        data = of_size(folder, 3, long_side, Path(home)/'photographs')
+        for n in 2, 3:
+            (Path(home)/f'{n}.txt').write_text('\n'.join(read_folder(data).names[:n]))
+            recipe = preset('paper', weights='none', irn_weights='none', seg_weights='none', train_list=str(Path(home)/f'{n}.txt'), epochs=1, batch_size=n, irn_epochs=1, irn_batch_size=n, seg_steps=1, seg_batch_size=n,
+                            lr_backbone=0., lr_heads=0., irn_lr=0., seg_lr=0.)
+            run = p.make_run(data, Path(home)/str(n), recipe)
+            steps = dict(classifier=lambda: p.train_classifier(run, say=str), irnet=lambda: p.train_irnet(run, say=str), segmentation=lambda: p.train_segmentation(run, say=str))
+            for stage, step in steps.items():
+                if stage == 'irnet': p.make_cams(run)
+                if stage == 'segmentation': p.make_pseudo_labels(run)
+                found[stage, n] = kept_for_the_way_back(step)
+            weights = {s: sum(v.nbytes for v in load_file(run.network(s)).values()) for s in steps}
+    return {s: (batches[s]*(found[s, 3]-found[s, 2])+3*weights[s])/1e9 for s in batches}
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('folder', type=Path)
@@ -52,8 +85,12 @@ def main():
     a.add_argument('--images', type=int, nargs=2, default=[2, 6])
     a.add_argument('--long-side', type=int, default=500, help='to which photographs are brought, pixels')
     a.add_argument('--batch', type=int, default=2)
+    a.add_argument('--memory', action='store_true', help='of the trainings, on the CPU')
     a.add_argument('--out', type=Path, default=Path('nbs/results/stage_costs.json'))
     args = a.parse_args()
+    if args.memory:
+        args.out.write_text(json.dumps(json.loads(args.out.read_text()) | dict(training_gb=memory(args.folder, args.long_side)), indent=1)+'\n')
+        return
     few, many = args.images
     with tempfile.TemporaryDirectory() as home:
         data = of_size(args.folder, many, args.long_side, Path(home)/'photographs')

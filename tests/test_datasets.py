@@ -55,6 +55,15 @@ def test_coco(tmp_path, capsys):
     assert parse(['run', str(root)]).settings.seg_steps == 60000 and parse(['run', str(root), '--seg-steps', '7']).settings.seg_steps == 7
     assert read_json(tmp_path/'run'/'metrics.json')['segmentation']['images'] == 4
 
+def test_tables_of_voc(voc, tmp_path, capsys):
+    "Rows of Tables 1 and 2 as `vwl experiments` runs them: one classifier, VOC's lists, the paper's numbers beside."
+    main(['experiments', 'run', 'table1', 'table2', '--rows', 'VWL-L', 'fully supervised', '--data', str(voc), '--out', str(tmp_path/'out'), *FULL])
+    out = capsys.readouterr().out
+    assert out.count('classifier: ')+out.count('training resnet101, pooling') == 1 and '71.4' in out and '69.2' in out and '76.3' in out and 'not run' not in out
+    bound, tags = sorted((read_json(p) for p in (tmp_path/'out'/'results').iterdir()), key=lambda r: len(r['figures']))
+    assert set(bound['figures']) == {'segmentation', 'segmentation_crf'} and bound['recipe']['seg_labels'] == 'masks'
+    assert {'cam', 'cam_best', 'crf', 'pseudo', 'segmentation_crf', 'val', 'ap_words'} <= set(tags['figures']) and tags['data']['val'] == 2
+
 def test_prepared_again(voc):
     "Nothing is made twice, and a mask that is gone is made again."
     folder = voc/'VOCdevkit'/'VOC2012'/'SegmentationClassAug'

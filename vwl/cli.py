@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Preset', 'CamsArgs', 'SeedsArgs', 'IrnetArgs', 'PseudoLabelsArgs', 'SegmentArgs', 'PredictArgs', 'COMMANDS', 'ALONE',
            'Workers', 'Machine', 'BeginArgs', 'RunArgs', 'TrainArgs', 'ImportCamsArgs', 'EvaluateArgs',
-           'ExportCamsArgs', 'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'run_all', 'train', 'cams', 'seeds',
-           'irnet', 'pseudo_labels', 'segment', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams',
-           'evaluate', 'demo', 'parse', 'main']
+           'ExportCamsArgs', 'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'ExperimentsArgs', 'run_all',
+           'train', 'cams', 'seeds', 'irnet', 'pseudo_labels', 'segment', 'predict', 'submit', 'prepare', 'check',
+           'import_cams', 'export_cams', 'evaluate', 'demo', 'experiments', 'parse', 'main']
 
 # %% ../nbs/15_cli.ipynb #fd0ce5f8
 import contextlib, errno, inspect, os, re, sys, time
@@ -122,6 +122,20 @@ class DemoArgs:
     out: str = 'runs/demo' # folder for pictures, runs and report
     seed: int = 1 # of pictures and training
     machine: OmitArgPrefixes[Machine] = field(default_factory=lambda: Machine(workers=0))
+
+# %% ../nbs/15_cli.ipynb #9752ce4c
+@dataclass
+class ExperimentsArgs:
+    "The tables of the paper's Section 4: list them, run their rows, show what was run, or draw Figures 6-12. What was run before is found again. Settings below are those of all rows."
+    settings: OmitArgPrefixes[Recipe]
+    action: Annotated[Positional[Literal['list', 'run', 'show', 'draw']], arg(metavar='list|run|show|draw')] = 'list'
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar='NAME...')] = () # tables, as listed; draw also takes run folders
+    data: Annotated[str, arg(metavar='FOLDER')] = 'voc' # images with tags.csv and masks, or a prepared data set
+    out: Annotated[str, arg(metavar='DIR')] = 'runs/experiments' # folder of runs, results and figures
+    seeds: int = 1 # how many times each row runs: with --seed, the next one, ...
+    rows: tuple[str, ...] = () # names of rows; none = all
+    recipe: Preset = 'paper' # settings to start from
+    machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
 
 # %% ../nbs/15_cli.ipynb #9e3a193d
 def _finish(runs, path, machine, shown=None):
@@ -275,10 +289,46 @@ def demo(args:DemoArgs):
     runs = run_demo(args.out, args.seed, args.machine.device, args.machine.workers)
     _finish(runs, Path(args.out)/'report.html', args.machine, list(runs)[-2])
 
-# %% ../nbs/15_cli.ipynb #13724925
+# %% ../nbs/15_cli.ipynb #dde20730
+def _columns(rows): # lists of text, the head first
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return '\n'.join('  '.join(f'{c:{w}}' for c, w in zip(row, widths)).rstrip() for row in rows)
+
+def experiments(args:ExperimentsArgs):
+    from vwl import experiments as e
+    if args.action == 'list':
+        print(_columns(e.describe_experiments()) + '\n\nat the paper\'s sizes, for one seed; run one: vwl experiments run table4 --data FOLDER')
+        return
+    if not args.names: raise InputError(f'experiments {args.action}: name a table ({", ".join(e.EXPERIMENTS)})')
+    if args.seeds < 1: raise InputError('--seeds must be at least 1')
+    data, base = find_data(args.data), preset(args.recipe)
+    common = {f.name: v for f in fields(Recipe) if f.name != 'seed' and (v := getattr(args.settings, f.name)) != getattr(base, f.name)}
+    if args.action == 'draw': return _draw(args, data, common)
+    if args.action == 'run':
+        seeds = range(args.settings.seed, args.settings.seed+args.seeds)
+        e.run_experiments(args.names, data, args.out, args.recipe, common, seeds, args.rows, args.machine.device, args.machine.workers)
+    digests = e.data_key(data, args.settings)
+    for name in args.names: print(f'\n{name}: {e.EXPERIMENTS[e.chosen_rows([name])[0][0]].about}; mIoU and other figures in percent\n{e.load_table(name, args.out, args.recipe, common, [r for r in args.rows if r in {row.name for row in e.EXPERIMENTS[name].rows}], digests)}')
+    print(f'\nThe paper\'s figures are of VOC 2012 or COCO 2014, whole, with ResNet-101; these of {data}, {args.settings.backbone}. One file a run: {args.out}/results')
+
+def _draw(args, data, common):
+    "Figures of tables' runs with the first seed, and of run folders."
+    from vwl import experiments as e
+    from vwl.pipeline import open_run
+    runs, tables = {}, [n for n in args.names if n in e.EXPERIMENTS]
+    for _, row in e.chosen_rows(tables, args.rows) if tables else ():
+        recipe = e.row_recipe(row, args.recipe, common, args.settings.seed)
+        folder = Path(args.out)/'runs'/e.run_key(recipe, e.data_key(data, recipe))
+        if (folder/'recipe.json').is_file(): runs[row.name] = open_run(folder)
+    runs |= {Path(n).name: open_run(n) for n in args.names if n not in tables}
+    if not runs: raise InputError(f'{args.out}: none of {", ".join(tables)} was run here with these settings; run them first: vwl experiments run')
+    for path in e.draw_figures(runs, Path(args.out)/'figures', args.machine.device): print(path)
+
+# %% ../nbs/15_cli.ipynb #9f1b2cab
 COMMANDS = dict(demo=(DemoArgs, demo), run=(RunArgs, run_all), train=(TrainArgs, train), cams=(CamsArgs, cams),
                 seeds=(SeedsArgs, seeds), irnet=(IrnetArgs, irnet), segment=(SegmentArgs, segment), predict=(PredictArgs, predict), evaluate=(EvaluateArgs, evaluate),
                 prepare=(PrepareArgs, prepare), check=(CheckArgs, check), submit=(SubmitArgs, submit))
+COMMANDS |= dict(experiments=(ExperimentsArgs, experiments))
 COMMANDS |= {'pseudo-labels': (PseudoLabelsArgs, pseudo_labels), 'import-cams': (ImportCamsArgs, import_cams), 'export-cams': (ExportCamsArgs, export_cams)}
 
 def _value(argv, flag, default):
@@ -290,25 +340,26 @@ def _value(argv, flag, default):
 
 def _data_settings(argv):
     "The settings that a prepared data set among the arguments brings along; those given beside it come first."
-    found = (read_dataset(find_data(a)) for a in argv[1:] if a and not a.startswith('-'))
+    more = ['voc'] if argv[:1] == ['experiments'] and not _value(argv, '--data', '') else []
+    found = (read_dataset(find_data(a)) for a in [*argv[1:], *more] if a and not a.startswith('-'))
     return next((d.settings for d in found if d.name), {})
 
-# %% ../nbs/15_cli.ipynb #b9b0c844
+# %% ../nbs/15_cli.ipynb #4b0fd370
 def parse(
     argv:list[str] # arguments without the program's name
 ): # an instance of one of the classes in `COMMANDS`
     "The command and its arguments; prints help or what is wrong, and exits, as command lines do."
     name, words = _value(argv, '--recipe', 'paper'), _value(argv, '--words', None)
     settings = preset(name if name in PRESETS else 'paper', **_data_settings(argv), **(dict(words=words) if words in ('memory', 'none') else {}))
-    types = []
+    types, defaults = [], {ExperimentsArgs: ExperimentsArgs(settings)}
     for command, (kind, _) in COMMANDS.items():
-        default = kind(tyro.MISSING, settings) if issubclass(kind, BeginArgs) else tyro.MISSING
+        default = kind(tyro.MISSING, settings) if issubclass(kind, BeginArgs) else defaults.get(kind, tyro.MISSING)
         types.append(Annotated[kind, subcommand(command, default=default) if default is not tyro.MISSING else subcommand(command)])
     return tyro.cli(OmitSubcommandPrefixes[Union[tuple(types)]], prog='vwl', args=argv,
                     description='From image tags to pixel masks: weakly supervised semantic segmentation with visual words and hybrid pooling.')
 
-# %% ../nbs/15_cli.ipynb #bc779b9e
-ALONE = DemoArgs, PrepareArgs, CheckArgs, ImportCamsArgs
+# %% ../nbs/15_cli.ipynb #f79599f1
+ALONE = DemoArgs, PrepareArgs, CheckArgs, ImportCamsArgs, ExperimentsArgs
 
 @contextlib.contextmanager
 def _together(args):

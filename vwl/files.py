@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['InputError', 'atomic_path', 'read_text', 'write_json', 'read_json', 'save_arrays', 'load_arrays', 'voc_palette',
-           'label_image', 'save_label', 'load_label', 'is_file', 'sum_of', 'record', 'recorded', 'settle', 'at_work',
-           'fingerprint']
+           'label_image', 'save_label', 'load_label', 'is_file', 'sum_of', 'record', 'recorded', 'settle', 'AtWork',
+           'at_work', 'fingerprint']
 
 # %% ../nbs/00_files.ipynb #eae2aaa6
 import contextlib, functools, hashlib, json, os, platform, re
@@ -177,18 +177,21 @@ def settle(
         write_json(folder/'manifest.json', found)
         for log in [*logs, *folder.rglob('.*.part')]: log.unlink()            # and what a kill left half-written
 
-# %% ../nbs/00_files.ipynb #5acb5fba
+# %% ../nbs/00_files.ipynb #5c0c330f
+class AtWork(InputError):
+    "Another process works in the folder."
+
 @contextlib.contextmanager
 def at_work(
     folder:Path|str, # of a run; made if it isn't there
 ):
-    "This process alone works in `folder`; `InputError` if another one does."
+    "This process alone works in `folder`; `AtWork` if another one does."
     from filelock import FileLock, Timeout
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder/'.lock')
     try: lock.acquire(timeout=0)
-    except Timeout: raise InputError(f'{folder}: another command is at work there; wait until it is done, or stop it') from None
+    except Timeout: raise AtWork(f'{folder}: another command is at work there; wait until it is done, or stop it') from None
     for half in folder.glob('.*.part'): half.unlink()
     try: yield
     finally:

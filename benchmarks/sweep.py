@@ -1,0 +1,66 @@
+"""The paper's tables on photographs of five animals, in one go: what `vwl experiments run` does, with the schedule below.
+
+    python benchmarks/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small] [--results nbs/results/sweep]
+
+FOLDER has VOC's layout with tags.csv, DIR has mobilenetv2-imagenet-backbone.safetensors and densenet169-imagenet-backbone.safetensors.
+The whole list has every table with three seeds and both networks, where a GPU is; the small one, on a CPU, has what LISTS says. Runs lie in
+--out, their figures in --results, one file each. What is in either is not run again; what was stopped goes on. The same command may be
+given several times at once, on two cores each with OMP_NUM_THREADS=1, on several GPUs each with its CUDA_VISIBLE_DEVICES: they share the work.
+"""
+import argparse, shutil
+from pathlib import Path
+import torch
+from vwl.experiments import EXPERIMENTS, draw_figures, load_table, row_recipe, run_experiments, run_key, data_key
+from vwl.pipeline import open_run
+
+SCHEDULE = dict( # of all rows
+    classes=('cat', 'cow', 'dog', 'horse', 'sheep'), train_list='ImageSets/Segmentation/train_aug.txt', score_list='ImageSets/Segmentation/train.txt',
+    val_list='ImageSets/Segmentation/val.txt', crop=224, long_side=(192, 384), epochs=2, kept_epoch=0, momentum=.9, lr_classes=0,
+    lr_backbone=.0005, lr_heads=.005, n_words=64, scales=(1., .5, 1.5), flip=False, crf='none')
+BACKBONES = dict(mobilenet_v2='mobilenetv2-imagenet-backbone.safetensors', densenet169='densenet169-imagenet-backbone.safetensors')
+HEADLINE = 'GAP', 'HP', 'HP + VWE', 'HP + VWL-M', 'HP + VWL-L'
+MAPS = tuple(n for n, e in EXPERIMENTS.items() if e.until == 'seeds' and e.data == 'voc')
+ROWS = tuple(dict.fromkeys(r.name for n in MAPS for r in EXPERIMENTS[n].rows if 'backbone' not in r.settings)) # ResNets belong to VOC as published
+LISTS = dict( # (network, experiments, rows, seeds), in the order in which they are run
+    small=[('mobilenet_v2', ['table4'], HEADLINE, 3), ('densenet169', ['table4'], HEADLINE, 3), ('mobilenet_v2', MAPS, ROWS, 1)],
+    whole=[('mobilenet_v2', MAPS, ROWS, 3), ('densenet169', MAPS, ROWS, 3)])
+
+def common(backbone, weights):
+    "Fields of all rows of a network."
+    return SCHEDULE | dict(backbone=backbone, weights=str(weights/BACKBONES[backbone]))
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--weights', type=Path, required=True, help='folder of both files')
+    parser.add_argument('--out', type=Path, default=Path('runs/sweep'))
+    parser.add_argument('--list', choices=LISTS, help='what to run; whole where there is a GPU, else small')
+    parser.add_argument('--results', type=Path, default=Path('nbs/results/sweep'), help='folder that keeps figures')
+    parser.add_argument('--workers', type=int, default=0, help='processes for images')
+    args = parser.parse_args()
+    kind = args.list or ('whole' if torch.cuda.is_available() else 'small')
+    (args.out/'results').mkdir(parents=True, exist_ok=True)
+    for path in (args.results/'results').glob('*.json'): shutil.copy(path, args.out/'results')
+    print(f'the {kind} list:', *(f'{b}, {len(rows)} rows of {", ".join(names)}, {n} seeds' for b, names, rows, n in LISTS[kind]), sep='\n  ', flush=True)
+    for backbone, names, rows, seeds in LISTS[kind]:
+        def said(line): print(line, flush=True); keep(args)
+        run_experiments(names, args.folder, args.out, 'code', common(backbone, args.weights), range(1, seeds+1), rows, workers=args.workers, say=said)
+        keep(args)
+        for name in names: print(f'\n{name}, {backbone}\n{load_table(name, args.out, "code", common(backbone, args.weights), [r.name for r in EXPERIMENTS[name].rows if r.name in rows])}', flush=True)
+    draw(args)
+
+def keep(args):
+    "Copy figures of finished runs."
+    (args.results/'results').mkdir(parents=True, exist_ok=True)
+    for path in (args.out/'results').glob('*.json'): shutil.copy(path, args.results/'results')
+
+def draw(args):
+    "Pictures of the headline rows with the first seed, by the first network."
+    settings = common('mobilenet_v2', args.weights)
+    digests, runs = data_key(args.folder, row_recipe(EXPERIMENTS['table4'].rows[1], 'code', settings, 1)), {}
+    for row in EXPERIMENTS['table4'].rows:
+        folder = args.out/'runs'/run_key(row_recipe(row, 'code', settings, 1), digests)
+        if (folder/'metrics.json').is_file(): runs[row.name] = open_run(folder)
+    if runs: draw_figures(runs, args.results)
+
+if __name__ == '__main__': main()
