@@ -21,6 +21,7 @@ from vwl.cli import _data_settings
 from vwl.coco import prepare_coco
 from vwl.data import ImageSet, read_folder, read_image
 from vwl.datasets import DataSet, find_data, paper_figure, read_dataset, unpack, write_dataset
+from vwl.experiments import load_table, portable
 from vwl.exchange import read_published_cams, write_published_cams
 from vwl.files import InputError, load_arrays, load_label, record, recorded, save_label, settle, write_json
 from vwl.pipeline import _resume, make_run, open_run
@@ -199,10 +200,12 @@ def make_kinds():
     kinds['tags'] = Kind('table/tags.csv', lambda p: read_folder(p.parent), [table, b'\xef\xbb\xbf'+table.replace(b'\n', b'\r\n'), table.replace(b',', b'\t')], [b'image,tags\n'+b''.join(b'%d.png,tag%d\n' % (i, i) for i in range(100000))], 'text')
     kinds['classes'] = Kind('classes/classes.txt', lambda p: read_folder(p.parent), [Path('scenes/classes.txt').read_bytes()], [b''.join(b'class%d\n' % i for i in range(60000))], 'text')
     kinds['list'] = Kind('lists/list.txt', lambda p: read_folder(p.parent, names='list.txt'), [b'scene_00001\nscene_00003.png\n'], [b''.join(b'scene_%06d\n' % min(i, 82079) for i in range(82081))], 'text')
-    Path('dataset').mkdir(); Path('sums').mkdir(); Path('dataset/tags.csv').write_bytes(table)
+    Path('dataset').mkdir(); Path('sums').mkdir(); Path('run/results').mkdir(); Path('dataset/tags.csv').write_bytes(table)
     kinds['dataset'] = Kind('dataset/dataset.json', described, [write_dataset('stored', DataSet('voc', dict(train_list='lists/train.txt', seg_steps=3), 'test.txt')).read_bytes()], text='json')
     kinds['recipe'] = Kind('run/recipe.json', lambda p: open_run(p.parent), [json.dumps(recipe, indent=1).encode()], text='json')
     record(Path('stored'), Path('stored/dataset.json')); log = next(Path('stored').glob('sums.*.log')).read_bytes()
+    result = dict(until='seeds', seed=1, figures=dict(cam=.5, cam_best=.25), data=dict(name='scenes', digests=dict(names='12')), recipe=portable(preset('toy', words='none')))
+    kinds['result'] = Kind('run/results/0123456789abcdef.json', lambda p: repr(load_table('table9', p.parent.parent, 'toy')), [json.dumps(result).encode()], [json.dumps(result | dict(figures=dict(cam=float('nan')))).encode()], text='json')
     kinds['manifest'] = Kind('sums/manifest.json', sums, [b'{"a.png": "0123456789abcdef", "b/c.png": "fedcba9876543210"}'], text='json')
     kinds['sums'] = Kind('sums/sums.host.log', sums, [log*2+b'0123456789abcdef gone.png\n'], text='text')
     maps = torch.from_numpy(rng.random((2, 15, 20), np.float32))

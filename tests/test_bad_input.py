@@ -1,5 +1,6 @@
 "Bad input: handled, or one clear line that names the file and what to do; finished work is kept."
 import json, shutil, subprocess, sys
+from pathlib import Path
 import numpy as np, pytest
 from PIL import Image
 from vwl.cli import main
@@ -247,3 +248,12 @@ def test_large_photograph(data, tmp_path):
     main([str(a) for a in [*begin(data, tmp_path), '--cam-long-side', '120']])
     assert Image.open(tmp_path/'new'/'seeds'/'crf'/path.name).size == (960, 960)
     assert np.load(tmp_path/'new'/'cams'/f'{path.stem}.npz')['size'].tolist() == [120, 120]
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='memory is measured in /proc')
+def test_spoiled_files_of_every_kind(tmp_path):
+    "A few spoiled files of each kind that the package reads; the script's stored result is of a thousand."
+    script = Path(__file__).parents[1]/'benchmarks'/'fuzz_readers.py'
+    done = subprocess.run([sys.executable, script, '--count', '25', '--out', tmp_path/'fuzz.json'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]+done.stderr[-2000:]
+    kinds = json.loads((tmp_path/'fuzz.json').read_text())['kinds']
+    assert len(kinds) > 25 and all(k['files'] == 25 and k['read'] for k in kinds.values())

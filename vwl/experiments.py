@@ -217,7 +217,7 @@ def run_command(
         words += [f'--{flag}' if value else f'--no-{flag}'] if isinstance(value, bool) else [f'--{flag}', *said(Path(value).name if f.name.endswith('weights') else value)]
     return shlex.join([*words, '--until', until.replace('_', '-')])
 
-# %% ../nbs/20_experiments.ipynb #8c73833d
+# %% ../nbs/20_experiments.ipynb #fbb8166c
 def _machine(device): return torch.cuda.get_device_name(device) if str(device).startswith('cuda') else f'{str(device).upper()}, {torch.get_num_threads()} threads'
 
 def stored_result(
@@ -229,7 +229,10 @@ def stored_result(
     path = Path(out)/'results'/f'{key}.json'
     if not path.is_file(): return None
     found = read_json(path)
-    if not isinstance(found, dict) or not {'until', 'figures', 'recipe', 'seed', 'machine'} <= set(found): raise InputError(f'{path}: not the figures of a run; delete it, and they are made again')
+    kinds = dict(until=str, figures=dict, recipe=dict, data=dict, seed=int)
+    if not (isinstance(found, dict) and all(type(found.get(k)) is kind for k, kind in kinds.items()) and found['until'] in UNTIL
+            and all(type(v) is float and 0 <= v <= 1 for v in found['figures'].values()) and all(isinstance(found['data'].get(k), kind) for k, kind in (('digests', dict), ('name', str)))):
+        raise InputError(f'{path}: not the figures of a run; delete it, and they are made again')
     return found if UNTIL.index(found['until']) >= UNTIL.index(until) else None
 
 def _run_row(recipe, base, data, digests, out, until, device, workers, say):
@@ -328,12 +331,12 @@ class Table:
         head, *rows = (f'| {" | ".join(row)} |' for row in self.cells)
         return '\n'.join([head, '|---'*len(self.cells[0])+'|', *rows])
 
-# %% ../nbs/20_experiments.ipynb #d1f37063
+# %% ../nbs/20_experiments.ipynb #a7642d77
 def _same(stored, recipe):
     "Whether stored settings are those of a recipe, but for lists and seed; a file of weights counts by its name."
     for k, v in portable(recipe).items():
         have = stored.get(k)
-        if isinstance(v, tuple): v, have = list(v), list(have or ())
+        if isinstance(v, tuple): v = list(v)
         if k.endswith('weights') and isinstance(have, str): v, have = Path(str(v).split(' ')[0]).name, have.split(' ')[0]
         if not k.endswith('_list') and k != 'seed' and v != have: return False
     return True
