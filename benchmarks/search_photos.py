@@ -2,7 +2,7 @@
 
     python benchmarks/search_photos.py FOLDER --weights FILE --out tried.json "HP: words='none', lr_backbone=.0025, lr_heads=.025, epochs=2" ...
 
-Each argument is a name and fields of the recipe `code`; classes and lists are those of benchmarks/photos.py. Adds one entry each to --out.
+Each argument is a name and fields of the recipe `code`, or of recipe='paper'; classes and lists are those of benchmarks/photos.py. Adds one entry each to --out.
 """
 import argparse, ast, json, time
 from pathlib import Path
@@ -40,7 +40,7 @@ def main():
     for trial in args.trials:
         name, _, text = trial.partition(':')
         fields = {k.arg: ast.literal_eval(k.value) for k in ast.parse(f'f({text})', mode='eval').body.keywords}
-        started, trainer = time.time(), classifier_trainer(preset('code', weights=str(args.weights), **SETTINGS | fields), train)
+        started, trainer = time.time(), classifier_trainer(preset(fields.get('recipe', 'code'), weights=str(args.weights), **SETTINGS | {k: v for k, v in fields.items() if k != 'recipe'}), train)
         while not trainer.finished: trainer.train_epoch()
         entry = dict(name=name, fields=fields, losses=[h['cls'] for h in trainer.history], base_rate=base_rate_loss(torch.from_numpy(train.labels)), images=len(scored),
                      one_scale=score(trainer.net, scored, (1.,)), three_scales=score(trainer.net, scored, (1., .5, 1.5)))
