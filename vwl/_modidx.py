@@ -247,6 +247,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'vwl.experiments._run_row': ('experiments.html#_run_row', 'vwl/experiments.py'),
                                  'vwl.experiments._same': ('experiments.html#_same', 'vwl/experiments.py'),
                                  'vwl.experiments._same_images': ('experiments.html#_same_images', 'vwl/experiments.py'),
+                                 'vwl.experiments._spread': ('experiments.html#_spread', 'vwl/experiments.py'),
                                  'vwl.experiments.chosen_rows': ('experiments.html#chosen_rows', 'vwl/experiments.py'),
                                  'vwl.experiments.costs': ('experiments.html#costs', 'vwl/experiments.py'),
                                  'vwl.experiments.data_key': ('experiments.html#data_key', 'vwl/experiments.py'),

@@ -101,7 +101,7 @@ EXPERIMENTS |= dict(
     scenes = Experiment('Fig. 1 on generated scenes', ('cam_best', 'val', 'head', 'body', 'leak'), (
         Row('GAP', GAP), Row('HP', HP), Row('HP + VWE', VWE), Row('HP + VWL-M', VWL_M), Row('HP + VWL-L', VWL_L)), data='scenes'))
 
-# %% ../nbs/20_experiments.ipynb #398d3175
+# %% ../nbs/20_experiments.ipynb #1b486eed
 def portable(
     recipe:Recipe, # of a run
 )->dict: # settings as JSON takes them
@@ -113,7 +113,8 @@ def run_key(
     data:dict, # of `data_key`
 )->str: # 16 hexadecimal digits
     "Equal for runs with equal figures."
-    return fingerprint({k: v for k, v in portable(recipe).items() if not k.endswith('_list')}, data)
+    default = asdict(Recipe())
+    return fingerprint({k: v for k, v in portable(recipe).items() if v != default[k] and not k.endswith('_list')}, data)
 
 def data_key(
     data:Path|str, # folder of images with tags.csv
@@ -219,7 +220,7 @@ def run_command(
         words += [f'--{flag}' if value else f'--no-{flag}'] if isinstance(value, bool) else [f'--{flag}', *said(Path(value).name if f.name.endswith('weights') else value)]
     return shlex.join([*words, '--until', until.replace('_', '-')])
 
-# %% ../nbs/20_experiments.ipynb #fbb8166c
+# %% ../nbs/20_experiments.ipynb #4c667203
 def _machine(device): return torch.cuda.get_device_name(device) if str(device).startswith('cuda') else f'{str(device).upper()}, {torch.get_num_threads()} threads'
 
 def stored_result(
@@ -240,15 +241,15 @@ def stored_result(
 def _run_row(recipe, base, data, digests, out, until, device, workers, say):
     "Run one recipe to the end, and store its figures."
     key = run_key(recipe, digests)
-    folder, began = out/'runs'/key, time.time()
+    folder, began, before = out/'runs'/key, time.time(), stored_result(out, key)      # what came less far
     with at_work(folder):
-        resumed = (folder/'recipe.json').is_file()
+        resumed = (folder/'recipe.json').is_file() and not before
         run = make_run(data, folder, recipe)
         if not (folder/'classifier').exists(): _link_shared(run, digests, out)
         run = run_pipeline(data, folder, recipe, device, workers, say, until)
         figures = measure(run, device, workers)
     about = dict(name=read_dataset(data).name or Path(data).resolve().name, images=len(run.train), scored=len(with_masks(run.score)), val=len(with_masks(run.val)), classes=list(run.train.classes), digests=digests)
-    made = dict(command=run_command(recipe, base, until), versions=dict(vwl=vwl.__version__, torch=torch.__version__), machine=_machine(pick_device(device)), seconds=round(time.time()-began), resumed=resumed)
+    made = dict(command=run_command(recipe, base, until), versions=dict(vwl=vwl.__version__, torch=torch.__version__), machine=_machine(pick_device(device)), seconds=round(time.time()-began)+(before or {}).get('seconds', 0), resumed=resumed)
     return write_json(out/'results'/f'{key}.json', dict(until=until, seed=recipe.seed, **made, data=about, recipe=portable(recipe), **figures))
 
 # %% ../nbs/20_experiments.ipynb #4022c919
@@ -333,12 +334,13 @@ class Table:
         head, *rows = (f'| {" | ".join(row)} |' for row in self.cells)
         return '\n'.join([head, '|---'*len(self.cells[0])+'|', *rows])
 
-# %% ../nbs/20_experiments.ipynb #a7642d77
+# %% ../nbs/20_experiments.ipynb #bf53e180
 def _same(stored, recipe):
     "Whether stored settings are those of a recipe, but for lists and seed; a file of weights counts by its name."
+    default = asdict(Recipe())
     for k, v in portable(recipe).items():
-        have = stored.get(k)
-        if isinstance(v, tuple): v = list(v)
+        have = stored.get(k, default[k])
+        if isinstance(v, tuple): v, have = list(v), list(have) if isinstance(have, tuple) else have
         if k.endswith('weights') and isinstance(have, str): v, have = Path(str(v).split(' ')[0]).name, have.split(' ')[0]
         if not k.endswith('_list') and k != 'seed' and v != have: return False
     return True
@@ -361,7 +363,9 @@ def load_table(
         raise InputError(f'{out}: has runs of this table on several data sets ({", ".join(sets.values())}); say which with --data')
     return Table(e, results)
 
-# %% ../nbs/20_experiments.ipynb #819c3d45
+# %% ../nbs/20_experiments.ipynb #3add7858
+def _spread(items, n): return [items[i] for i in np.unique(np.linspace(0, len(items)-1, n+2).round().astype(int))[1:-1]]
+
 def _same_images(runs):
     names = [r.score.names for r in runs.values()]
     if any(n != names[0] for n in names): raise InputError(f'{", ".join(runs)}: were scored on different images; draw those of one data set and list together')
@@ -373,7 +377,7 @@ def draw_maps(
     "Photographs, each run's map of their first tag, the truth."
     _same_images(runs)
     first = list(runs.values())[0].score
-    chosen = np.unique(np.linspace(0, len(first)-1, images+2).round().astype(int))[1:-1]
+    chosen = _spread([i for i in range(len(first)) if first.tags(i)], images)
     rows = {k: [] for k in ('photograph', *runs)}
     for i in chosen:
         pixels = np.asarray(first.image(i))
@@ -382,7 +386,7 @@ def draw_maps(
     if set(chosen) <= set(with_masks(first)): rows['truth'] = [overlay_label(np.asarray(first.image(i)), first.mask(i), .75) for i in chosen]
     return picture_grid(rows, [first.tags(i)[0] for i in chosen], label_names(np.arange(1, len(first.classes)+1), first.classes) if 'truth' in rows and len(first.classes) < 10 else None)
 
-# %% ../nbs/20_experiments.ipynb #f00aa42b
+# %% ../nbs/20_experiments.ipynb #e2ba01da
 def draw_masks(
     runs:dict[str, Run], # name -> run with predictions, all on the same validation images
     images:int=6, # columns, spread evenly over them
@@ -390,7 +394,7 @@ def draw_masks(
     "Photographs, each run's predictions, the truth."
     first = list(runs.values())[0].val
     if any(r.val.names != first.names for r in runs.values()): raise InputError(f'{", ".join(runs)}: predicted different images; draw those of one data set and list together')
-    chosen = np.unique(np.linspace(0, len(first)-1, images+2).round().astype(int))[1:-1]
+    chosen = _spread(range(len(first)), images)
     kind = lambda r: 'network' if r.recipe.predict_crf == 'none' else 'crf'
     labels = {name: [load_label(r.prediction(kind(r), first.names[i])) for i in chosen] for name, r in runs.items()}
     if set(chosen) <= set(with_masks(first)): labels['truth'] = [first.mask(i) for i in chosen]
