@@ -9,25 +9,31 @@ given several times at once, on two cores each with OMP_NUM_THREADS=1, on severa
 """
 import argparse, shutil
 from pathlib import Path
-import torch
-from vwl.experiments import EXPERIMENTS, draw_figures, load_table, row_recipe, run_experiments, run_key, data_key
-from vwl.pipeline import open_run
+import torch, torch.nn.functional as F
+from vwl.experiments import EXPERIMENTS, data_key, draw_figures, load_table, row_recipe, run_experiments, run_key
+from vwl.files import write_json
+from vwl.pipeline import load_classifier, open_run
+from vwl.words import random_codebook
 
 SCHEDULE = dict( # of all rows
     classes=('cat', 'cow', 'dog', 'horse', 'sheep'), train_list='ImageSets/Segmentation/train_aug.txt', score_list='ImageSets/Segmentation/train.txt',
     val_list='ImageSets/Segmentation/val.txt', crop=224, long_side=(192, 384), epochs=2, kept_epoch=0, momentum=.9, lr_classes=0,
     lr_backbone=.0005, lr_heads=.005, n_words=64, scales=(1., .5, 1.5), flip=False, crf='none')
-BACKBONES = dict(mobilenet_v2='mobilenetv2-imagenet-backbone.safetensors', densenet169='densenet169-imagenet-backbone.safetensors')
+NETWORKS = dict( # network -> what differs for it: DenseNet-169 takes four times as long
+    mobilenet_v2=dict(weights='mobilenetv2-imagenet-backbone.safetensors'),
+    densenet169=dict(weights='densenet169-imagenet-backbone.safetensors', epochs=1, scales=(1.,)))
+TWICE = dict(lr_backbone=.001, lr_heads=.01)
 HEADLINE = 'GAP', 'HP', 'HP + VWE', 'HP + VWL-M', 'HP + VWL-L'
 MAPS = tuple(n for n, e in EXPERIMENTS.items() if e.until == 'seeds' and e.data == 'voc')
 ROWS = tuple(dict.fromkeys(r.name for n in MAPS for r in EXPERIMENTS[n].rows if 'backbone' not in r.settings)) # ResNets belong to VOC as published
-LISTS = dict( # (network, experiments, rows, seeds), in the order in which they are run
-    small=[('mobilenet_v2', ['table4'], HEADLINE, 3), ('densenet169', ['table4'], HEADLINE, 3), ('mobilenet_v2', MAPS, ROWS, 1)],
-    whole=[('mobilenet_v2', MAPS, ROWS, 3), ('densenet169', MAPS, ROWS, 3)])
+LISTS = dict( # (network, experiments, rows, seeds, fields), in the order in which they are run
+    small=[('mobilenet_v2', ['table4'], HEADLINE, 3, {}), ('densenet169', ['table4'], HEADLINE, 1, {}), ('mobilenet_v2', MAPS, ROWS, 1, {}),
+           ('mobilenet_v2', ['table4'], ('GAP', 'HP'), 3, TWICE), ('densenet169', ['table4'], HEADLINE, 3, {})],
+    whole=[(network, MAPS, ROWS, 3, fields) for network in NETWORKS for fields in ({}, TWICE)])
 
-def common(backbone, weights):
+def common(network, weights, fields={}):
     "Fields of all rows of a network."
-    return SCHEDULE | dict(backbone=backbone, weights=str(weights/BACKBONES[backbone]))
+    return SCHEDULE | NETWORKS[network] | dict(backbone=network, weights=str(weights/NETWORKS[network]['weights'])) | fields
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -41,12 +47,13 @@ def main():
     kind = args.list or ('whole' if torch.cuda.is_available() else 'small')
     (args.out/'results').mkdir(parents=True, exist_ok=True)
     for path in (args.results/'results').glob('*.json'): shutil.copy(path, args.out/'results')
-    print(f'the {kind} list:', *(f'{b}, {len(rows)} rows of {", ".join(names)}, {n} seeds' for b, names, rows, n in LISTS[kind]), sep='\n  ', flush=True)
-    for backbone, names, rows, seeds in LISTS[kind]:
+    print(f'the {kind} list:', *(f'{b}, {len(rows)} rows of {", ".join(names)}, {n} seeds {more or ""}' for b, names, rows, n, more in LISTS[kind]), sep='\n  ', flush=True)
+    for network, names, rows, seeds, fields in LISTS[kind]:
+        settings = common(network, args.weights, fields)
         def said(line): print(line, flush=True); keep(args)
-        run_experiments(names, args.folder, args.out, 'code', common(backbone, args.weights), range(1, seeds+1), rows, workers=args.workers, say=said)
+        run_experiments(names, args.folder, args.out, 'code', settings, range(1, seeds+1), rows, workers=args.workers, say=said)
         keep(args)
-        for name in names: print(f'\n{name}, {backbone}\n{load_table(name, args.out, "code", common(backbone, args.weights), [r.name for r in EXPERIMENTS[name].rows if r.name in rows])}', flush=True)
+        for name in names: print(f'\n{name}, {network} {fields or ""}\n{load_table(name, args.out, "code", settings, [r.name for r in EXPERIMENTS[name].rows if r.name in rows])}', flush=True)
     draw(args)
 
 def keep(args):
@@ -54,13 +61,20 @@ def keep(args):
     (args.results/'results').mkdir(parents=True, exist_ok=True)
     for path in (args.out/'results').glob('*.json'): shutil.copy(path, args.results/'results')
 
+def about_words(run):
+    "How far a codebook came from its start, and how alike its words are: means of cosines, and of their sizes."
+    book, r = F.normalize(load_classifier(run).codebook.detach()), run.recipe
+    start = F.normalize(random_codebook(r.n_words, book.shape[1], torch.Generator().manual_seed(r.seed)))
+    return dict(with_start=float((book*start).sum(1).mean()), among=float((book@book.T)[~torch.eye(len(book), dtype=bool)].abs().mean()))
+
 def draw(args):
-    "Pictures of the headline rows with the first seed, by the first network."
+    "Pictures of the headline rows with the first seed, by the first network, and what became of their words."
     settings = common('mobilenet_v2', args.weights)
     digests, runs = data_key(args.folder, row_recipe(EXPERIMENTS['table4'].rows[1], 'code', settings, 1)), {}
     for row in EXPERIMENTS['table4'].rows:
         folder = args.out/'runs'/run_key(row_recipe(row, 'code', settings, 1), digests)
         if (folder/'metrics.json').is_file(): runs[row.name] = open_run(folder)
     if runs: draw_figures(runs, args.results)
+    write_json(args.results/'words.json', {name: about_words(run) for name, run in runs.items() if run.recipe.words != 'none'})
 
 if __name__ == '__main__': main()

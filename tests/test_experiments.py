@@ -108,3 +108,13 @@ def test_spoiled_figures(ran, tmp_path, fails):
     shutil.copytree(out/'results', tmp_path/'out'/'results')
     next((tmp_path/'out'/'results').iterdir()).write_text('{"figures": 1')
     assert 'not readable as JSON' in fails(*table(data, tmp_path/'out', '--rows', 'no words', 'words by GAP'))
+
+def test_the_sweep_names_rows_that_are_there():
+    sys.path.insert(0, str(Path(__file__).parents[1]/'benchmarks'))
+    import sweep
+    from vwl.experiments import chosen_rows, row_recipe
+    for parts in sweep.LISTS.values():
+        for network, names, rows, seeds, fields in parts:
+            settings = sweep.common(network, Path('weights'), fields)
+            recipes = [row_recipe(row, 'code', settings, seeds) for _, row in chosen_rows(names, rows)]
+            assert len(recipes) >= len(rows) and {r.backbone for r in recipes} == {network}

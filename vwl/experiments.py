@@ -363,7 +363,7 @@ def load_table(
         raise InputError(f'{out}: has runs of this table on several data sets ({", ".join(sets.values())}); say which with --data')
     return Table(e, results)
 
-# %% ../nbs/20_experiments.ipynb #3add7858
+# %% ../nbs/20_experiments.ipynb #b6cf48bf
 def _spread(items, n): return [items[i] for i in np.unique(np.linspace(0, len(items)-1, n+2).round().astype(int))[1:-1]]
 
 def _same_images(runs):
@@ -372,7 +372,8 @@ def _same_images(runs):
 
 def draw_maps(
     runs:dict[str, Run], # name -> run with maps, all on the same images
-    images:int=6, # columns, spread evenly over the scored images
+    images:int=5, # columns, spread evenly over the scored images
+    side:float=1., # height of a picture, inches
 )->Grid:
     "Photographs, each run's map of their first tag, the truth."
     _same_images(runs)
@@ -384,12 +385,13 @@ def draw_maps(
         rows['photograph'].append(pixels)
         for name, run in runs.items(): rows[name].append(overlay_cam(pixels, load_cams(run.cam(first.names[i]), at=pixels.shape[:2])[0][0]))
     if set(chosen) <= set(with_masks(first)): rows['truth'] = [overlay_label(np.asarray(first.image(i)), first.mask(i), .75) for i in chosen]
-    return picture_grid(rows, [first.tags(i)[0] for i in chosen], label_names(np.arange(1, len(first.classes)+1), first.classes) if 'truth' in rows and len(first.classes) < 10 else None)
+    return picture_grid(rows, [first.tags(i)[0] for i in chosen], label_names(np.arange(1, len(first.classes)+1), first.classes) if 'truth' in rows and len(first.classes) < 10 else {}, side=side)
 
-# %% ../nbs/20_experiments.ipynb #e2ba01da
+# %% ../nbs/20_experiments.ipynb #eb1df5f1
 def draw_masks(
     runs:dict[str, Run], # name -> run with predictions, all on the same validation images
-    images:int=6, # columns, spread evenly over them
+    images:int=5, # columns, spread evenly over them
+    side:float=1., # height of a picture, inches
 )->Grid:
     "Photographs, each run's predictions, the truth."
     first = list(runs.values())[0].val
@@ -400,15 +402,16 @@ def draw_masks(
     if set(chosen) <= set(with_masks(first)): labels['truth'] = [first.mask(i) for i in chosen]
     seen = np.unique(np.concatenate([l.ravel() for ls in labels.values() for l in ls]))
     pixels = [np.asarray(first.image(i)) for i in chosen]
-    return picture_grid(dict(photograph=pixels) | {n: [overlay_label(p, l, .75) for p, l in zip(pixels, ls)] for n, ls in labels.items()}, legend=label_names(seen, first.classes))
+    return picture_grid(dict(photograph=pixels) | {n: [overlay_label(p, l, .75) for p, l in zip(pixels, ls)] for n, ls in labels.items()}, legend=label_names(seen, first.classes), side=side)
 
-# %% ../nbs/20_experiments.ipynb #34064087
+# %% ../nbs/20_experiments.ipynb #e314d84f
 def draw_words(
     survey:WordSurvey, # of a run with words
     words:int=6, # rows, the most used
+    side:float=.9, # height of a picture, inches
 )->Grid: # Fig. 10
-    "The image regions of the words most used, one word a row."
-    return picture_grid({f'word {q}: {100*survey.share[q]:.1f} % of pixels': cut for q, cut in list(survey.regions.items())[:words]})
+    "The image regions of the words most used, one word a row, with its share of all pixels."
+    return picture_grid({f'{q}: {100*survey.share[q]:.1f} %': cut for q, cut in list(survey.regions.items())[:words]}, side=side)
 
 def draw_plane(
     surveys:dict[str, WordSurvey], # name -> survey
@@ -424,14 +427,14 @@ def draw_similarity(
     surveys:dict[str, WordSurvey], # name -> survey
 )->Figure: # Fig. 12
     "Cosines between words, the most used first; the title has the mean of their sizes off the diagonal."
-    figure = Figure(figsize=(3.4*len(surveys), 3.6), layout='constrained')
+    figure = Figure(figsize=(3.4*len(surveys), 4), layout='constrained')
     for (name, survey), axes in zip(surveys.items(), figure.subplots(1, len(surveys), squeeze=False)[0]):
         k = len(survey.similarity)
         axes.imshow(similarity_picture(survey.similarity))
         axes.set(title=f'{name}: {np.abs(survey.similarity)[~np.eye(k, dtype=bool)].mean():.3f}', xticks=[], yticks=[])
     return figure
 
-# %% ../nbs/20_experiments.ipynb #20a18794
+# %% ../nbs/20_experiments.ipynb #db3014fb
 def draw_figures(
     runs:dict[str, Run], # name -> run
     out:Path|str, # folder for PNGs
@@ -440,7 +443,9 @@ def draw_figures(
     "Figures 6-12 of runs, as far as they have what is shown."
     out, made = Path(out), []
     def save(name, figure):
-        with atomic_path(out/name) as p: figure.savefig(p, format='png', dpi=100)
+        if isinstance(figure, Grid): figure.save(out/name)
+        else:
+            with atomic_path(out/name) as p: figure.savefig(p, format='png', dpi=80)
         made.append(out/name)
     if mapped := {n: r for n, r in runs.items() if (r.folder/'cams').exists()}: save('maps.png', draw_maps(mapped))
     if masked := {n: r for n, r in runs.items() if (r.folder/'predictions').exists()}: save('masks.png', draw_masks(masked))
