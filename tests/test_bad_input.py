@@ -249,6 +249,11 @@ def test_large_photograph(data, tmp_path):
     assert Image.open(tmp_path/'new'/'seeds'/'crf'/path.name).size == (960, 960)
     assert np.load(tmp_path/'new'/'cams'/f'{path.stem}.npz')['size'].tolist() == [120, 120]
 
+@pytest.mark.parametrize('name', ['WORLD_SIZE', 'LOCAL_WORLD_SIZE'])
+def test_environment_that_torchrun_did_not_set(data, tmp_path, fails, monkeypatch, name):
+    monkeypatch.setenv(name, 'two')
+    assert f"{name} is 'two' in the environment" in fails(*begin(data, tmp_path))
+
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='memory is measured in /proc')
 def test_spoiled_files_of_every_kind(tmp_path):
     "A few spoiled files of each kind that the package reads; the script's stored result is of a thousand."

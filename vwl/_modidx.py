@@ -84,6 +84,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                          'vwl.cli._open': ('cli.html#_open', 'vwl/cli.py'),
                          'vwl.cli._places': ('cli.html#_places', 'vwl/cli.py'),
                          'vwl.cli._run_folder': ('cli.html#_run_folder', 'vwl/cli.py'),
+                         'vwl.cli._set_by_torchrun': ('cli.html#_set_by_torchrun', 'vwl/cli.py'),
                          'vwl.cli._stage_args': ('cli.html#_stage_args', 'vwl/cli.py'),
                          'vwl.cli._submit': ('cli.html#_submit', 'vwl/cli.py'),
                          'vwl.cli._together': ('cli.html#_together', 'vwl/cli.py'),

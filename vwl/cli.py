@@ -358,14 +358,19 @@ def parse(
     return tyro.cli(OmitSubcommandPrefixes[Union[tuple(types)]], prog='vwl', args=argv,
                     description='From image tags to pixel masks: weakly supervised semantic segmentation with visual words and hybrid pooling.')
 
-# %% ../nbs/15_cli.ipynb #f79599f1
+# %% ../nbs/15_cli.ipynb #48082069
 ALONE = DemoArgs, PrepareArgs, CheckArgs, ImportCamsArgs, ExperimentsArgs
+
+def _set_by_torchrun(name):
+    "A number of processes."
+    try: return int(os.environ.get(name, 1))
+    except ValueError: raise InputError(f'{name} is {os.environ[name]!r} in the environment, not a number; torchrun sets it: unset it, or start the command with torchrun') from None
 
 @contextlib.contextmanager
 def _together(args):
     "This command's processes, which alone work in its run folder."
     folder = _run_folder(args)
-    if int(os.environ.get('WORLD_SIZE', 1)) == 1:
+    if _set_by_torchrun('WORLD_SIZE') == 1:
         with at_work(folder) if folder else contextlib.nullcontext(): yield
         return
     if isinstance(args, ALONE): raise InputError('this command works in one process; start it without torchrun')
@@ -378,7 +383,7 @@ def _together(args):
         yield
         world.accelerator.end_training()
 
-# %% ../nbs/15_cli.ipynb #7e1576f9
+# %% ../nbs/15_cli.ipynb #6c8ef4f3
 def main(
     argv:list[str]|None=None # arguments; None = those of the process
 ):
@@ -386,7 +391,7 @@ def main(
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
         if args.machine.workers < 0: raise InputError('--workers must be at least 0')
-        args.machine.workers = min(args.machine.workers, (os.cpu_count() or 1)//int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+        args.machine.workers = min(args.machine.workers, (os.cpu_count() or 1)//max(1, _set_by_torchrun('LOCAL_WORLD_SIZE')))
         with _together(args): next(f for kind, f in COMMANDS.values() if type(args) is kind)(args)
     except InputError as e:
         if os.environ.get('RANK', '0') != '0': time.sleep(5)                  # what all processes find, the first says
