@@ -136,13 +136,13 @@ def shared_stages(
     gone = {stage for f in changed for r in (recipe, other) for stage in stages_after(r, late[f])}
     return ['classifier', *(s for s in STAGE_FIELDS if s not in gone)]
 
-# %% ../nbs/20_experiments.ipynb #a437f66e
+# %% ../nbs/20_experiments.ipynb #29ad52ca
 def _link_shared(run, data, out):
     "Link the stages that a finished run on the same data has already."
     found = []
     for path in (out/'results').glob('*.json'):
         folder = out/'runs'/path.stem
-        if folder == run.folder or not (folder/'recipe.json').is_file() or read_json(path)['data']['digests'] != data: continue
+        if folder == run.folder or not (folder/'recipe.json').is_file() or stored_result(out, path.stem)['data']['digests'] != data: continue
         found.append((folder, shared_stages(run.recipe, recipe_from_dict(read_json(folder/'recipe.json')['recipe']))))
     folder, stages = max(found, key=lambda f: len(f[1]), default=(None, []))
     for stage in stages:
@@ -150,7 +150,7 @@ def _link_shared(run, data, out):
             shutil.copytree(folder/stage, run.folder/f'.{stage}.part', copy_function=os.link, dirs_exist_ok=True)
             (run.folder/f'.{stage}.part').rename(run.folder/stage)
 
-# %% ../nbs/20_experiments.ipynb #20bdf598
+# %% ../nbs/20_experiments.ipynb #33178e76
 @torch.inference_mode()
 def tag_scores(
     run:Run, # with a classifier
@@ -167,7 +167,7 @@ def tag_scores(
         if said.frequencies is not None: heads['_words'].append(said.frequencies)
     seen, out = truth.any(0), dict(accuracy_none=float((~truth).mean()))
     for name, scores in heads.items():
-        if not scores: continue
+        if not scores or not seen.any(): continue
         scores = torch.cat(scores).float().cpu().numpy()
         out['ap'+name] = float(average_precision_score(truth[:, seen], scores[:, seen], average='macro'))
         out['accuracy'+name] = float(((scores > 0) == truth).mean())
@@ -363,12 +363,14 @@ def load_table(
         raise InputError(f'{out}: has runs of this table on several data sets ({", ".join(sets.values())}); say which with --data')
     return Table(e, results)
 
-# %% ../nbs/20_experiments.ipynb #b6cf48bf
+# %% ../nbs/20_experiments.ipynb #23925481
 def _spread(items, n): return [items[i] for i in np.unique(np.linspace(0, len(items)-1, n+2).round().astype(int))[1:-1]]
 
-def _same_images(runs):
-    names = [r.score.names for r in runs.values()]
-    if any(n != names[0] for n in names): raise InputError(f'{", ".join(runs)}: were scored on different images; draw those of one data set and list together')
+def _same_images(runs, which):
+    "The images, scored or to validate, that all runs have."
+    sets = [getattr(r, which) for r in runs.values()]
+    if any(s.names != sets[0].names for s in sets): raise InputError(f'{", ".join(runs)}: have different images; draw runs of one data set and list together')
+    return sets[0]
 
 def draw_maps(
     runs:dict[str, Run], # name -> run with maps, all on the same images
@@ -376,8 +378,7 @@ def draw_maps(
     side:float=1., # height of a picture, inches
 )->Grid:
     "Photographs, each run's map of their first tag, the truth."
-    _same_images(runs)
-    first = list(runs.values())[0].score
+    first = _same_images(runs, 'score')
     chosen = _spread([i for i in range(len(first)) if first.tags(i)], images)
     rows = {k: [] for k in ('photograph', *runs)}
     for i in chosen:
@@ -387,15 +388,14 @@ def draw_maps(
     if set(chosen) <= set(with_masks(first)): rows['truth'] = [overlay_label(np.asarray(first.image(i)), first.mask(i), .75) for i in chosen]
     return picture_grid(rows, [first.tags(i)[0] for i in chosen], label_names(np.arange(1, len(first.classes)+1), first.classes) if 'truth' in rows and len(first.classes) < 10 else {}, side=side)
 
-# %% ../nbs/20_experiments.ipynb #eb1df5f1
+# %% ../nbs/20_experiments.ipynb #7bcc552b
 def draw_masks(
     runs:dict[str, Run], # name -> run with predictions, all on the same validation images
     images:int=5, # columns, spread evenly over them
     side:float=1., # height of a picture, inches
 )->Grid:
     "Photographs, each run's predictions, the truth."
-    first = list(runs.values())[0].val
-    if any(r.val.names != first.names for r in runs.values()): raise InputError(f'{", ".join(runs)}: predicted different images; draw those of one data set and list together')
+    first = _same_images(runs, 'val')
     chosen = _spread(range(len(first)), images)
     kind = lambda r: 'network' if r.recipe.predict_crf == 'none' else 'crf'
     labels = {name: [load_label(r.prediction(kind(r), first.names[i])) for i in chosen] for name, r in runs.items()}
