@@ -57,10 +57,10 @@ class ImportCamsArgs(BeginArgs):
     cams: Annotated[str, arg(metavar='DIR')] = '' # folder with NAME.npy for each image
     trust_pickles: bool = False # the files are pickles, which can carry code; you trust where they come from
 
-# %% ../nbs/15_cli.ipynb #3cd479b4
+# %% ../nbs/15_cli.ipynb #3e2031c5
 def _stage_args(name, doc, stage, **more):
     "A class of arguments for one stage; `more` are name=(type, default) of its own."
-    said = dict(re.findall(r'^    (\w+): [^#]*# (.*)$', inspect.getsource(Recipe), re.M))
+    said = dict(re.findall(r'^    (\w+): [^#]*# (.*)$', '\n'.join(map(inspect.getsource, Recipe.__mro__[:-1])), re.M))
     kinds = {f.name: f.type for f in fields(Recipe)}
     settings = [(f, Annotated[kinds[f]|None, arg(help=said[f])], None) for f in STAGE_FIELDS[stage]]
     kind = make_dataclass(name, [('run', Annotated[Positional[str], arg(metavar='RUN', help='run folder')]), *((k, *v) for k, v in more.items()),

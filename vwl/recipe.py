@@ -16,33 +16,48 @@ Pooling  = Literal['hp', 'gap', 'gmp', 'gwrp', 'lse']
 Words    = Literal['learned', 'memory', 'none']
 Backbone = Literal['resnet50', 'resnet101', 'densenet169', 'mobilenet_v2', 'small']
 
-# %% ../nbs/00_recipe.ipynb #c6f6f777
+# %% ../nbs/00_recipe.ipynb #e72a532b
 @dataclass(frozen=True)
-class Recipe:
-    "All settings of a run. The defaults are what the paper states and, where it is silent, what the published code does, but for its slips."
-    # what is learned, from which images
+class _Images:
+    "What is learned, from which images."
     classes: tuple[str, ...] = () # classes to learn, the others become background; empty = all of the data set
     train_list: str = '' # list file of the images to train on; empty = all in tags.csv
     score_list: str = '' # list file of the images whose CAMs, seeds and pseudo labels are scored; empty = those trained on
     val_list: str = '' # list file of the images that the segmentation network predicts and is scored on; empty = the scored ones
     seed: int = 1 # of every random draw
-    # arithmetic of all networks
+
+# %% ../nbs/00_recipe.ipynb #23560859
+@dataclass(frozen=True)
+class _Arithmetic:
+    "Settings of the arithmetic of all networks."
     precision: Literal['float32', 'bfloat16', 'float16'] = 'float32' # of the backbones; heads, words, losses, maps and the random walk keep float32
     channels_last: bool = True # order of the weights in memory: faster on most machines
     compile: bool = False # by torch.compile; the first steps take minutes, and each new size of image some seconds
-    # network (Fig. 3)
+
+# %% ../nbs/00_recipe.ipynb #f1c1e975
+@dataclass(frozen=True)
+class _Network:
+    "Settings of the network (Fig. 3)."
     backbone: Backbone = 'resnet101' # features; 'small' is for the generated scenes
     weights: str = 'imagenet' # initial weights: 'imagenet' (downloaded), 'none', or a file
     freeze_batchnorm: bool = True # statistics never move, in training too
     frozen_stages: int = 3 # stages, of five, that get no gradient: 3 = up to layer2 (published VWL-L), 1 = the stem (published VWL-M)
-    # pooling (Eq. 8-10)
+
+# %% ../nbs/00_recipe.ipynb #de729987
+@dataclass(frozen=True)
+class _Pooling:
+    "Settings of pooling (Eq. 8-10)."
     pooling: Pooling = 'hp' # from features to class scores
     gamma: float = 2. # weight of the average in hybrid pooling
     splits: tuple[int, ...] = (1, 2, 4) # regions along each side in hybrid pooling
     remainder: Literal['cover', 'drop'] = 'cover' # pixels that fill no region: cover them, or drop them as published
     gwrp_decay: float = .996 # of global weighted rank pooling
     lse_sharpness: float = 5. # of log-sum-exp pooling
-    # visual words (Eq. 2-7, 13)
+
+# %% ../nbs/00_recipe.ipynb #63340d23
+@dataclass(frozen=True)
+class _VisualWords:
+    "Settings of visual words (Eq. 2-7, 13)."
     words: Words = 'learned' # codebook: learned by gradient (VWL-L), memory bank (VWL-M), or no words
     n_words: int = 256 # k; 256 is the paper's for 20 classes, with five 64 did better
     tau: float = 1. # softmax temperature of Eq. 3
@@ -57,7 +72,11 @@ class Recipe:
     word_weight: float = 1. # of the word loss in Eq. 14-15
     frequency_weight: float = 1. # of the frequency loss in Eq. 14
     decov_weight: float = 1. # of Eq. 13; 0 is the earlier VWE
-    # training (Algorithm 1)
+
+# %% ../nbs/00_recipe.ipynb #7ac7c62f
+@dataclass(frozen=True)
+class _Training:
+    "Settings of training (Algorithm 1)."
     epochs: int = 6 # times through the training images
     batch_size: int = 16 # images a step
     lr_backbone: float = .01 # first learning rate of the backbone
@@ -69,7 +88,11 @@ class Recipe:
     kept_epoch: int = 0 # epoch whose weights are kept; 0 = the last
     long_side: tuple[int, int] = (320, 640) # range of the long side of training images, pixels
     crop: int = 512 # side of the training crop, pixels
-    # class activation maps
+
+# %% ../nbs/00_recipe.ipynb #d1cb64d1
+@dataclass(frozen=True)
+class _Maps:
+    "Settings of class activation maps."
     cam_long_side: int = 1024 # larger images are shrunk to this for maps, CRF, IRNet and segmentation, pixels; VOC and COCO have none
     scales: tuple[float, ...] = (1., .5, 1.5, 2.) # of the image at inference
     flip: bool = True # each scale with its mirror image
@@ -77,11 +100,19 @@ class Recipe:
     tags: Literal['given', 'predicted'] = 'given' # classes whose maps are kept: the image's own tags, or the classifier's
     tag_threshold: float = .5 # predicted probability above which a class counts as a tag
     cam_bits: Literal[8, 16] = 8 # a stored value
-    # seeds
+
+# %% ../nbs/00_recipe.ipynb #b1fc5015
+@dataclass(frozen=True)
+class _Seeds:
+    "Settings of seeds."
     threshold: float = .13 # background score beside the maps
     crf: Literal['vwl', 'deeplab', 'irnet', 'none'] = 'vwl' # named dense CRF setting
     crf_background: float = .15 # background score beside the maps that the CRF starts from
-    # IRNet
+
+# %% ../nbs/00_recipe.ipynb #b6f65080
+@dataclass(frozen=True)
+class _IRNet:
+    "Settings of IRNet."
     irn_backbone: Backbone = 'resnet50' # its features are read, never trained
     irn_weights: str = 'imagenet' # of its backbone: 'imagenet', 'none', 'classifier' (this run's), or a file
     irn_foreground: float = .3 # maps above it are surely object
@@ -97,12 +128,20 @@ class Recipe:
     irn_lr_displacement: float = 1. # and of the displacement branch
     irn_momentum: float = 1e-4 # of SGD, as published in effect
     irn_weight_decay: float = 1e-4 # of the branches
-    # pseudo labels
+
+# %% ../nbs/00_recipe.ipynb #2aaaa5b9
+@dataclass(frozen=True)
+class _PseudoLabels:
+    "Settings of pseudo labels."
     walk_radius: int = 5 # the random walk steps to pixels closer than this
     walk_beta: float = 10. # power of the affinities
     walk_steps: int = 256 # of the random walk
     walk_background: float = .25 # background score beside the walked maps
-    # segmentation (DeepLabV2)
+
+# %% ../nbs/00_recipe.ipynb #da518c3f
+@dataclass(frozen=True)
+class _Segmentation:
+    "Settings of segmentation (DeepLabV2)."
     seg_labels: Literal['pseudo', 'crf', 'cam', 'masks'] = 'pseudo' # labels to learn from: pseudo labels, seeds, or the true masks (fully supervised)
     seg_backbone: Backbone = 'resnet101' # trained whole
     seg_weights: str = 'imagenet' # of its backbone: 'imagenet', 'none', 'classifier' (this run's), or a file, COCO-pretrained or a checkpoint
@@ -122,13 +161,22 @@ class Recipe:
     seg_lr_every: int = 1 # steps between changes of the learning rate
     seg_momentum: float = .9 # of SGD
     seg_weight_decay: float = 5e-4 # of all but biases
-    # predictions
+
+# %% ../nbs/00_recipe.ipynb #cb294343
+@dataclass(frozen=True)
+class _Predictions:
+    "Settings of predictions."
     predict_flip: bool = False # each scale with its mirror image
     predict_crf: Literal['vwl', 'deeplab', 'irnet', 'none'] = 'deeplab' # named dense CRF setting
 
+# %% ../nbs/00_recipe.ipynb #069d0b00
+@dataclass(frozen=True)
+class Recipe(_Predictions, _Segmentation, _PseudoLabels, _IRNet, _Seeds, _Maps, _Training, _VisualWords,
+             _Pooling, _Network, _Arithmetic, _Images):
+    "All settings of a run. The defaults are what the paper states and, where it is silent, what the published code does, but for its slips."
     def __post_init__(self): _check(self)
 
-# %% ../nbs/00_recipe.ipynb #be020dd0
+# %% ../nbs/00_recipe.ipynb #eaf115ef
 _POSITIVE = ('n_words tau epochs batch_size crop lse_sharpness cam_long_side irn_epochs irn_batch_size irn_crop walk_beta '
              'seg_steps seg_batch_size seg_accumulate seg_crop seg_lr_every').split()
 _NOT_NEGATIVE = ('gamma word_weight frequency_weight decov_weight lr_backbone lr_heads lr_classes momentum weight_decay '
@@ -145,6 +193,7 @@ def _has_type(value, kind):
     if kind is float: return type(value) in (int, float) and abs(value) < 1e300
     return type(value) is kind
 
+# %% ../nbs/00_recipe.ipynb #5eb19514
 def _check(recipe):
     "`InputError` for a value out of its range."
     def need(ok, name, what):
