@@ -24,7 +24,7 @@ NETWORKS = dict( # network -> what differs for it: DenseNet-169 takes four times
     densenet169=dict(weights='densenet169-imagenet-backbone.safetensors', epochs=1, scales=(1.,)))
 TWICE = dict(lr_backbone=.001, lr_heads=.01)
 HEADLINE = 'GAP', 'HP', 'HP + VWE', 'HP + VWL-M', 'HP + VWL-L'
-MAPS = tuple(n for n, e in EXPERIMENTS.items() if e.until == 'seeds' and e.data == 'voc')
+MAPS = tuple(sorted((n for n, e in EXPERIMENTS.items() if e.until == 'seeds' and e.data == 'voc'), key=lambda n: len(EXPERIMENTS[n].rows))) # short tables are whole first
 ROWS = tuple(dict.fromkeys(r.name for n in MAPS for r in EXPERIMENTS[n].rows if 'backbone' not in r.settings)) # ResNets belong to VOC as published
 LISTS = dict( # (network, experiments, rows, seeds, fields), in the order in which they are run
     small=[('mobilenet_v2', ['table4'], HEADLINE, 3, {}), ('densenet169', ['table4'], HEADLINE, 1, {}), ('mobilenet_v2', MAPS, ROWS, 1, {}),
