@@ -368,6 +368,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'vwl.network.loss_terms': ('network.html#loss_terms', 'vwl/network.py'),
                              'vwl.network.pooling_from': ('network.html#pooling_from', 'vwl/network.py'),
                              'vwl.network.sample_initial_codebook': ('network.html#sample_initial_codebook', 'vwl/network.py'),
+                             'vwl.network.scores_of_image': ('network.html#scores_of_image', 'vwl/network.py'),
                              'vwl.network.update_memory_bank': ('network.html#update_memory_bank', 'vwl/network.py')},
             'vwl.pipeline': { 'vwl.pipeline.Run': ('pipeline.html#run', 'vwl/pipeline.py'),
                               'vwl.pipeline.Run.cam': ('pipeline.html#run.cam', 'vwl/pipeline.py'),

@@ -9,7 +9,7 @@ __all__ = ['COLUMNS', 'GAP', 'HP', 'VWE', 'VWL_M', 'VWL_L', 'CAMS', 'MASKS', 'CO
            'run_experiments', 'mean_and_spread', 'Table', 'load_table', 'draw_maps', 'draw_masks', 'draw_words',
            'draw_plane', 'draw_similarity', 'draw_figures', 'costs', 'describe_experiments']
 
-# %% ../nbs/20_experiments.ipynb #b1df1662
+# %% ../nbs/20_experiments.ipynb #17e92502
 import os, shlex, shutil, time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np, torch
 from matplotlib.figure import Figure
 import vwl
-from .data import ImageSet, to_tensor, working_image
+from .data import ImageSet, working_image
 from .datasets import PAPER, read_dataset
 from .demo import drawbacks
 from .figures import Grid, label_names, overlay_cam, overlay_label, picture_grid
 from .files import AtWork, InputError, at_work, atomic_path, fingerprint, load_label, read_json, sum_of, write_json
 from .metrics import mean_iou
+from .network import scores_of_image
 from .pipeline import THRESHOLDS, Run, data_fingerprint, image_sets, load_classifier, make_cams, make_run, pick_device, run_pipeline, sweep_maps, with_masks
 from .recipe import STAGE_FIELDS, Recipe, preset, recipe_from_dict, stages_after
 from .seeds import load_cams
@@ -150,8 +151,7 @@ def _link_shared(run, data, out):
             shutil.copytree(folder/stage, run.folder/f'.{stage}.part', copy_function=os.link, dirs_exist_ok=True)
             (run.folder/f'.{stage}.part').rename(run.folder/stage)
 
-# %% ../nbs/20_experiments.ipynb #33178e76
-@torch.inference_mode()
+# %% ../nbs/20_experiments.ipynb #81792023
 def tag_scores(
     run:Run, # with a classifier
     images:ImageSet, # with true tags, none of the training's
@@ -159,10 +159,10 @@ def tag_scores(
 )->dict[str, float]: # 'ap', 'accuracy', 'accuracy_none', and with a learned codebook 'ap_words', 'accuracy_words', in [0, 1]
     "Mean average precision over classes, and accuracy over all (image, class) pairs."
     from sklearn.metrics import average_precision_score
-    net, device = load_classifier(run, pick_device(device)), pick_device(device)
+    net = load_classifier(run, pick_device(device))
     heads, truth = {'': [], '_words': []}, np.asarray(images.labels) > 0
     for i in bar(range(len(images))):
-        said = net(to_tensor(working_image(images.image(i), run.recipe.cam_long_side))[None].to(device))
+        said = scores_of_image(net, working_image(images.image(i), run.recipe.cam_long_side))
         heads[''].append(said.classes)
         if said.frequencies is not None: heads['_words'].append(said.frequencies)
     seen, out = truth.any(0), dict(accuracy_none=float((~truth).mean()))

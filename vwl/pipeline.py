@@ -8,19 +8,19 @@ __all__ = ['THRESHOLDS', 'Run', 'data_fingerprint', 'image_sets', 'make_run', 'o
            'StoredLabels', 'train_irnet', 'load_irnet', 'make_pseudo_labels', 'train_segmentation', 'make_predictions',
            'predict_folder', 'predict_set', 'sweep_maps', 'with_masks', 'evaluate', 'run_pipeline']
 
-# %% ../nbs/13_pipeline.ipynb #b3432ec8
+# %% ../nbs/13_pipeline.ipynb #abba79cd
 import hashlib, itertools, os, platform, shutil, sys, time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-import numpy as np, torch, torch.nn.functional as F
+import numpy as np, torch
 from PIL import Image
 from safetensors.torch import save as save_tensors
 import vwl
 from .affinity import random_walk
 from .backbone import load_weights, place
-from .data import ImageSet, read_folder, read_photographs, resize, to_tensor, working_image, working_size
+from .data import ImageSet, read_folder, read_photographs, resize, working_image, working_size
 from .deeplab import DeepLabV2, class_probabilities, crf_label, likely_classes, load_segmentation, segmentation_trainer
 from .distributed import world
 from .exchange import read_published_cams, write_published_cams
@@ -28,7 +28,7 @@ from .files import InputError, atomic_path, fingerprint, load_label, read_json, 
 from .irnet import IRNet, confident_label, edge_map, instances, irnet_trainer, pseudo_label, set_mean_shift
 from .losses import base_rate_loss
 from .metrics import class_iou, confusion_matrix, mean_iou, sweep_thresholds, threshold_histogram
-from .network import Classifier
+from .network import Classifier, scores_of_image
 from .recipe import STAGE_FIELDS, Recipe, recipe_from_dict, stages_after
 from .seeds import CRF_SETTINGS, crf_seeds, load_cams, multi_scale_maps, normalise_maps, save_cams, strided_size, threshold_seeds
 from .training import classifier_trainer, collapse_warning
@@ -337,23 +337,19 @@ def load_classifier(
     load_weights(net, run.weights, spare=())
     return place(net, run.recipe, device).eval()
 
-# %% ../nbs/13_pipeline.ipynb #d8876aad
-@torch.inference_mode()
+# %% ../nbs/13_pipeline.ipynb #c804852b
 def image_keys(
     net:Classifier, # trained
     image:np.ndarray, # (H, W, 3) uint8 RGB
     given:np.ndarray, # (C,) of 0 and 1, the image's tags
     recipe:Recipe, # `tags`, `tag_threshold`
-    device:str='cpu', # torch device
 )->list[int]: # classes, 0..C-1
     "The classes whose maps are kept: the image's tags, or those the classifier finds."
     if recipe.tags == 'given': return np.flatnonzero(given).tolist()
-    x = to_tensor(image)[None]
-    x = F.pad(x, (0, max(0, 64-x.shape[3]), 0, max(0, 64-x.shape[2])))        # 4x4 features at least, for the pooling
-    scores = net(x.to(device)).classes[0]
+    scores = scores_of_image(net, image).classes[0]
     return (scores.sigmoid() > recipe.tag_threshold).nonzero().flatten().tolist()
 
-# %% ../nbs/13_pipeline.ipynb #6145ed13
+# %% ../nbs/13_pipeline.ipynb #28cc376b
 def _read(run, scales=(1.,)):
     "A run's one image, as large as it is worked on: (its own (width, height); (H, W, 3) uint8 at each scale). Runs in a worker process."
     photograph = run.score.image(0)
@@ -371,7 +367,7 @@ def make_cams(
         device = pick_device(device)
         net = load_classifier(run, device)
         for i, (_, (image, *scaled)) in zip(todo, over_images(partial(_read, scales=(1., *r.scales)), run, todo, workers)):
-            size, keys = image.shape[:2], image_keys(net, image, run.score.labels[i], r, device)
+            size, keys = image.shape[:2], image_keys(net, image, run.score.labels[i], r)
             maps = multi_scale_maps(net.maps, scaled, keys, strided_size(*size), r.flip, r.flip_merge, device)
             _record(run, save_cams(run.cam(run.score.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits))
     _settle(run, 'cams')
