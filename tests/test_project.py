@@ -39,6 +39,17 @@ def test_citation():
     "CITATION.cff has the package's version."
     assert re.search(r'^version: (.+)$', (ROOT/'CITATION.cff').read_text(), re.M).group(1) == vwl.__version__
 
+def test_figures_of_the_readme(monkeypatch):
+    "Its table is that of the stored results."
+    monkeypatch.syspath_prepend(ROOT/'benchmarks')
+    from sweep import HEADLINE, common
+    from vwl.experiments import load_table, mean_and_spread
+    photographs = load_table('table4', ROOT/'nbs'/'results'/'sweep', 'code', common('mobilenet_v2', Path()), HEADLINE)
+    scenes = load_table('scenes', ROOT/'nbs'/'results'/'scenes', 'toy', dict(crf='none', epochs=20))
+    columns = (photographs, 'cam_best'), (photographs, 'val'), (scenes, 'val'), (scenes, 'leak'), (scenes, 'body')
+    rows = [' | '.join([f'| {row}', *(mean_and_spread(t.figures(row, c)) for t, c in columns)])+' |' for row in HEADLINE]
+    assert '\n'.join(rows) in (ROOT/'README.md').read_text()
+
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook(path):
     "No errors, no machine paths, no stray output; outputs stored; something asserted; pictures and notebook small."
