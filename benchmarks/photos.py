@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from vwl.demo import draw_comparison
+from vwl.experiments import run_command
 from vwl.files import read_json, write_json
 from vwl.metrics import confusion_matrix, mean_iou
 from vwl.pipeline import over_images, run_pipeline
@@ -24,11 +25,6 @@ METHODS = {
     'HP':         dict(words='none', lr_backbone=.0005, lr_heads=.005),
     'HP + VWL-L': dict(words='learned', lr_backbone=.0005, lr_heads=.005),
     'HP + VWL-M': dict(words='memory', lr_backbone=.0005, lr_heads=.005)}
-
-def command(folder, weights, out, fields):
-    "The `vwl run` command of these settings."
-    show = lambda v: ' '.join(f'{x:g}' if isinstance(x, float) else str(x) for x in (v if isinstance(v, tuple) else (v,)))
-    return f'vwl run {folder} --out {out} --recipe code --weights {weights} ' + ' '.join(f'--{k.replace("_", "-")} {show(v)}' for k, v in fields.items())
 
 def crf_confusion(run):
     "Confusion matrix of a run's one image after CRF; writes nothing."
@@ -57,7 +53,7 @@ def main():
         metrics, history = read_json(out/'metrics.json'), read_json(out/'classifier'/'history.json')
         seconds = round(time.time()-started)                                  # of this call: what was there already took none
         print(name, {k: round(100*metrics[k]['miou'], 2) for k in ('cam', 'cam_best', 'crf')}, f'{seconds} s', flush=True)
-        results[name] = dict(command=command('FOLDER', 'WEIGHTS', f'runs/photos/{out.name}', fields), seconds=seconds, metrics=metrics, history=history,
+        results[name] = dict(command=run_command(run.recipe, 'code', 'seeds'), seconds=seconds, metrics=metrics, history=history,
                              crf_matched=matched_crf(run, metrics['cam_best']['threshold'], args.workers))
         if args.results: write_json(args.results/f'{out.name}.json', results[name])
     if args.results and not args.only: draw_comparison(runs, args.results/'comparison.png', scenes=4, side=1)

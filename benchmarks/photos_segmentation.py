@@ -12,12 +12,14 @@ from vwl.affinity import random_walk
 from vwl.figures import edge_layer, overlay_cam, overlay_label, picture_grid
 from vwl.files import load_label, read_json, write_json
 from vwl.irnet import edge_map
+from vwl.demo import confident_share
+from vwl.experiments import run_command
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
 from vwl.pipeline import THRESHOLDS, load_irnet, run_pipeline
 from vwl.recipe import preset
 from vwl.report import format_table, results_table
 from vwl.seeds import load_cams
-from photos import SETTINGS, command, matched_crf
+from photos import SETTINGS, matched_crf
 
 SETTINGS = SETTINGS | dict(
     val_list='ImageSets/Segmentation/val.txt', words='learned', n_words=64, lr_backbone=.0005, lr_heads=.005, scales=(1., .5, 1.5),
@@ -69,13 +71,13 @@ def main():
         started = time.time()
         runs[name] = run = run_pipeline(args.folder, args.out/name, preset('code', **files, **SETTINGS | fields), workers=args.workers)
         print(name, f'{time.time()-started:.0f} s', flush=True)
-        shown = command('FOLDER', 'WEIGHTS --irn-weights WEIGHTS --seg-weights WEIGHTS', f'runs/photos/{name}', SETTINGS | fields)
         history = {s: read_json(run.folder/s/'history.json') for s in ('classifier', 'irnet', 'segmentation') if (run.folder/s).exists()}
-        results[name] = dict(command=shown, metrics=read_json(run.folder/'metrics.json'), history=history)
+        results[name] = dict(command=run_command(run.recipe, 'code', 'predictions'), metrics=read_json(run.folder/'metrics.json'), history=history)
     print(format_table(results_table(runs)))
     if args.results:
         run, results['vwl-l-64']['walked'] = runs['vwl-l-64'], walked_sweep(runs['vwl-l-64'])
         results['vwl-l-64']['crf_matched'] = matched_crf(run, results['vwl-l-64']['metrics']['cam_best']['threshold'], args.workers)
+        results['vwl-l-64']['sure'] = confident_share(run)
         write_json(args.results/'results.json', results)
         draw(*runs.values(), args.results)
 

@@ -109,6 +109,14 @@ def test_spoiled_figures(ran, tmp_path, fails):
     next((tmp_path/'out'/'results').iterdir()).write_text('{"figures": 1')
     assert 'not readable as JSON' in fails(*table(data, tmp_path/'out', '--rows', 'no words', 'words by GAP'))
 
+def test_figures_counted_once(ran, tmp_path, fails):
+    "A run whose figures lie there under two names isn't two seeds."
+    data, out = ran
+    shutil.copytree(out/'results', tmp_path/'out'/'results')
+    first = next((tmp_path/'out'/'results').iterdir())
+    shutil.copy(first, first.with_name('0123456789abcdef.json'))
+    assert 'two runs of the row' in fails(*table(data, tmp_path/'out', '--rows', 'no words', 'words by GAP', '--seeds', '2'))
+
 def test_the_sweep_names_rows_that_are_there():
     sys.path.insert(0, str(Path(__file__).parents[1]/'benchmarks'))
     import sweep

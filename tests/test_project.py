@@ -1,5 +1,5 @@
 "The project holds together: one version, notebooks exported, clean and with their outputs."
-import json, re, subprocess, sys
+import json, re, shlex, subprocess, sys
 from configparser import ConfigParser
 from dataclasses import fields
 from pathlib import Path
@@ -49,6 +49,13 @@ def test_figures_of_the_readme(monkeypatch):
     columns = (photographs, 'cam_best'), (photographs, 'val'), (scenes, 'val'), (scenes, 'leak'), (scenes, 'body')
     rows = [' | '.join([f'| {row}', *(mean_and_spread(t.figures(row, c)) for t, c in columns)])+' |' for row in HEADLINE]
     assert '\n'.join(rows) in (ROOT/'README.md').read_text()
+
+def test_stored_commands():
+    "The commands that are stored beside results are understood."
+    from vwl.cli import parse
+    found = re.findall(r'"command": "vwl (.+)"', '\n'.join(p.read_text() for p in (ROOT/'nbs'/'results').rglob('*.json')))
+    assert found
+    for line in set(found): parse(shlex.split(line))
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook(path):

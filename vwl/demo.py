@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METHODS', 'drawbacks', 'confident_share', 'draw_comparison', 'run_demo']
 
-# %% ../nbs/16_demo.ipynb #9750b0c5
+# %% ../nbs/16_demo.ipynb #b643b002
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ import numpy as np
 from .figures import label_names, masks_made, overlay_cam, overlay_label, picture_grid
 from .files import load_label, read_json, write_json
 from .metrics import coverage, leak
-from .pipeline import Run, run_pipeline
+from .pipeline import Run, run_pipeline, with_masks
 from .recipe import preset
 from .scenes import write_scenes
 from .seeds import load_cams
@@ -33,14 +33,14 @@ def drawbacks(
             sums['leak'].append(leak(cam, mask == key))
     return {k: float(np.nanmean(v)) for k, v in sums.items()}
 
-# %% ../nbs/16_demo.ipynb #19d60bf5
+# %% ../nbs/16_demo.ipynb #099074d8
 def confident_share(
-    run:Run, # with IRNet's labels, on generated scenes
-)->float: # in [0, 1]
+    run:Run, # with IRNet's labels
+)->float: # in [0, 1], over the images to learn from that have masks
     "The share of pixels that IRNet's labels call surely object and that are of that class."
     called = right = 0
-    for i, name in enumerate(run.train.names):
-        label, truth = load_label(run.confident(name)), run.train.mask(i)
+    for i in with_masks(run.train):
+        label, truth = load_label(run.confident(run.train.names[i])), run.train.mask(i)
         sure = (label > 0) & (label != 255)
         called, right = called+sure.sum(), right+(truth[sure] == label[sure]).sum()
     return float(right/max(1, called))

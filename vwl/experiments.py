@@ -334,7 +334,7 @@ class Table:
         head, *rows = (f'| {" | ".join(row)} |' for row in self.cells)
         return '\n'.join([head, '|---'*len(self.cells[0])+'|', *rows])
 
-# %% ../nbs/20_experiments.ipynb #bf53e180
+# %% ../nbs/20_experiments.ipynb #e5ece39a
 def _same(stored, recipe):
     "Whether stored settings are those of a recipe, but for lists and seed; a file of weights counts by its name."
     default = asdict(Recipe())
@@ -353,7 +353,7 @@ def load_table(
     only:Sequence[str]=(), # rows by name; none = all
     data:dict|None=None, # of `data_key`: that data set's runs alone
 )->Table:
-    "The table of an experiment with the runs of all seeds that are stored; `InputError` if they are of several data sets."
+    "The table of an experiment with the runs of all seeds that are stored; `InputError` if they are of several data sets, or two of one seed."
     chosen = [row for _, row in chosen_rows([name], only)]
     e, stored = EXPERIMENTS[name], [stored_result(out, p.stem, EXPERIMENTS[name].until) for p in sorted((Path(out)/'results').glob('*.json'))]
     stored = [r for r in stored if r and (data is None or r['data']['digests'] == data)]
@@ -361,6 +361,9 @@ def load_table(
     results = {name: sorted((r for r in stored if _same(r['recipe'], recipe)), key=lambda r: r['seed']) for name, recipe in recipes.items()}
     if len(sets := {str(r['data']['digests']): r['data']['name'] for rs in results.values() for r in rs}) > 1:
         raise InputError(f'{out}: has runs of this table on several data sets ({", ".join(sets.values())}); say which with --data')
+    for row, rs in results.items():
+        if len(set(seeds := [r['seed'] for r in rs])) < len(seeds):
+            raise InputError(f'{out}/results: has two runs of the row {row!r} with one seed (seeds {seeds}), with weights of one name perhaps; take one of them away')
     return Table(e, results)
 
 # %% ../nbs/20_experiments.ipynb #23925481
