@@ -243,13 +243,13 @@ def stages_after(
         if set(needs.get(s, ())) & set(out): out.append(s)
     return out
 
-# %% ../nbs/00_recipe.ipynb #3a3f7010
+# %% ../nbs/00_recipe.ipynb #5ff78245
 PRESETS = dict(
     paper = Recipe(),
     code  = Recipe(remainder='drop', frequency_reduction='sum', decov_form='code', empty_words='shrink', count_eps=1e-4,
                    momentum=1e-4, kept_epoch=5, seg_lr=2.5e-4, seg_accumulate=2, seg_lr_every=10),
     toy   = Recipe(backbone='small', weights='none', freeze_batchnorm=False, frozen_stages=0, n_words=32,
-                   epochs=8, lr_backbone=.05, lr_heads=.05, lr_classes=0, long_side=(80, 112), crop=96,
+                   epochs=20, lr_backbone=.05, lr_heads=.05, lr_classes=0, long_side=(80, 112), crop=96,
                    scales=(1., .5, 1.5), flip=False, threshold=.25, crf_background=.25,
                    irn_backbone='small', irn_weights='classifier', irn_epochs=2, irn_batch_size=16, irn_crop=96, irn_momentum=.9, irn_radius=7,
                    seg_backbone='small', seg_weights='classifier', seg_freeze_batchnorm=False, seg_output_stride=8, seg_rates=(1, 2, 3, 4),
