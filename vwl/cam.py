@@ -12,9 +12,9 @@ from torch import Tensor
 # %% ../nbs/02_cam.ipynb #ed1d0f1b
 def class_activation_maps(
     features:Tensor, # (B, d, h, w) feature maps, before pooling
-    weight:Tensor, # (C, d) classifier weights, no bias
-)->Tensor: # (B, C, h, w), at least 0
-    "Eq. (1): each class's evidence at each pixel, negative evidence cut off."
+    weight:Tensor, # (C, d) weights of the class head, without bias; W^img transposed, C = L
+)->Tensor: # (B, C, h, w), at least 0: the maps with a hat
+    "Eq. (1) followed by a ReLU: each class's evidence at each position, negative evidence set to 0."
     if weight.ndim != 2 or features.ndim != 4 or weight.shape[1] != features.shape[1]:
         raise ValueError(f'features {tuple(features.shape)} and weight {tuple(weight.shape)} must be (B, d, h, w) and (C, d)')
     return torch.einsum('bdhw,cd->bchw', features, weight).relu()

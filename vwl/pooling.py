@@ -27,10 +27,10 @@ def gmp(
 # %% ../nbs/04_pooling.ipynb #2c2b527c
 def local_max_pool(
     features:Tensor, # (B, d, h, w)
-    split:int, # regions along each side, s in Eq. (8)
-    remainder:str='drop', # 'drop' pixels that do not fill a region (published code) or 'cover' all
+    split:int, # divisions along each side, r in Eq. (8)
+    remainder:str='drop', # 'drop' pixels that do not fill a division (published code) or 'cover' all
 )->Tensor: # (B, d)
-    "Eq. (8): the mean of the maxima of split x split regions."
+    "Eq. (8): the mean of the maxima of split x split divisions."
     h, w = features.shape[-2:]
     if remainder == 'cover': return F.adaptive_max_pool2d(features, split).mean((2, 3))
     if remainder != 'drop': raise ValueError(f"remainder must be 'drop' or 'cover', not {remainder!r}")
@@ -41,10 +41,10 @@ def local_max_pool(
 def hybrid_pool(
     features:Tensor, # (B, d, h, w)
     gamma:float=2., # weight of the average, at least 0; 0 is hybrid pooling without GAP (Fig. 13)
-    splits:tuple[int, ...]=(1, 2, 4), # regions along each side, S in Eq. (10)
+    splits:tuple[int, ...]=(1, 2, 4), # the split sizes r of Eq. (10), divisions along each side
     remainder:str='drop', # see `local_max_pool`
 )->Tensor: # (B, d)
-    "Eq. (10): gamma times the average plus local maxima at several splits, divided by gamma + number of splits."
+    "Eq. (10): local maxima at each split size plus gamma times the average, divided by gamma + number of split sizes."
     if gamma < 0 or gamma+len(splits) == 0: raise ValueError(f'gamma must be at least 0, and above 0 without splits; got gamma={gamma}, splits={splits}')
     if any(s < 1 for s in splits): raise ValueError(f'splits must be at least 1, got {splits}')
     maxima = [local_max_pool(features, s, remainder) for s in splits]
@@ -64,9 +64,9 @@ def gwrp(
 # %% ../nbs/04_pooling.ipynb #bec6bd97
 def lse(
     features:Tensor, # (B, d, h, w)
-    sharpness:float=5., # r > 0: small is near the average, large near the maximum
+    sharpness:float=5., # s > 0: small is near the average, large near the maximum
 )->Tensor: # (B, d)
-    "Log-sum-exp pooling (Pinheiro and Collobert, CVPR 2015): log(mean(exp(r x)))/r."
+    "Log-sum-exp pooling (Pinheiro and Collobert, CVPR 2015): log(mean(exp(s x)))/s."
     if sharpness <= 0: raise ValueError(f'sharpness must be above 0, got {sharpness}')
     n = features.shape[2]*features.shape[3]
     return (torch.logsumexp(sharpness*features.flatten(2), 2) - math.log(n)) / sharpness

@@ -48,8 +48,8 @@ class _Network:
 class _Pooling:
     "Settings of pooling (Eq. 8-10)."
     pooling: Pooling = 'hp' # from features to class scores
-    gamma: float = 2. # weight of the average in hybrid pooling
-    splits: tuple[int, ...] = (1, 2, 4) # regions along each side in hybrid pooling
+    gamma: float = 2. # weight of the average in hybrid pooling, Eq. 10
+    splits: tuple[int, ...] = (1, 2, 4) # split sizes r of hybrid pooling, Eq. 10
     remainder: Literal['cover', 'drop'] = 'cover' # pixels that fill no region: cover them, or drop them as published
     gwrp_decay: float = .996 # of global weighted rank pooling
     lse_sharpness: float = 5. # of log-sum-exp pooling
@@ -59,17 +59,18 @@ class _Pooling:
 class _VisualWords:
     "Settings of visual words (Eq. 2-7, 13)."
     words: Words = 'learned' # codebook: learned by gradient (VWL-L), memory bank (VWL-M), or no words
-    n_words: int = 256 # k; 256 is the paper's for 20 classes, with five 64 did better
+    n_words: int = 256 # k; 256 is the paper's, with five classes 64 did better
     tau: float = 1. # softmax temperature of Eq. 3
     word_pooling: Pooling = 'gap' # from features to word scores
-    detach_words: bool = True # word frequencies don't teach the backbone
+    detach_words: bool = False # True: word frequencies don't teach the backbone, as published; the paper stops no gradient
     frequency_reduction: Literal['mean', 'sum'] = 'mean' # Eq. 5, or without its 1/hw as published
-    decov_form: Literal['paper', 'code'] = 'paper' # squared norms, or plain ones as published
-    codebook_init: Literal['random', 'sampled'] = 'random' # start of the codebook: random numbers, or pixels of the first batch
+    decov_form: Literal['paper', 'code'] = 'paper' # Eq. 13 with squared norms, or plain ones as published
+    decov_divisor: Literal['none', 'd-1'] = 'none' # of the covariance in Eq. 13, for squared norms; 'd-1' leaves a random codebook as it is
+    codebook_init: Literal['random', 'sampled'] = 'random' # start of the codebook: random numbers, or features of the first batch
     rho: float = .001 # step of the memory bank, Eq. 7
     empty_words: Literal['keep', 'shrink'] = 'keep' # words without pixels: keep, or shrink as published
     count_eps: float = 0. # added to each word's pixels in Eq. 6; published 1e-4
-    word_weight: float = 1. # of the word loss in Eq. 14-15
+    word_weight: float = 1. # of the word loss in Eq. 12
     frequency_weight: float = 1. # of the frequency loss in Eq. 14
     decov_weight: float = 1. # of Eq. 13; 0 is the earlier VWE
 
@@ -150,7 +151,7 @@ class _Segmentation:
     seg_output_stride: int = 8 # of the features; filters are dilated instead
     seg_rates: tuple[int, ...] = (6, 12, 18, 24) # dilations of the ASPP branches
     seg_scales: tuple[float, ...] = (1., .75, .5) # of the input, each with its loss, and their maximum; also to predict
-    seg_steps: int = 20000 # of training; the paper takes 60000 for COCO
+    seg_steps: int = 20000 # of training; the paper has 60000 for COCO
     seg_batch_size: int = 10 # images a step
     seg_accumulate: int = 1 # parts that a batch is cut into to save memory
     seg_crop: int = 321 # side of the training crop, pixels
@@ -246,7 +247,7 @@ def stages_after(
 # %% ../nbs/00_recipe.ipynb #5ff78245
 PRESETS = dict(
     paper = Recipe(),
-    code  = Recipe(remainder='drop', frequency_reduction='sum', decov_form='code', empty_words='shrink', count_eps=1e-4,
+    code  = Recipe(remainder='drop', detach_words=True, frequency_reduction='sum', decov_form='code', empty_words='shrink', count_eps=1e-4,
                    momentum=1e-4, kept_epoch=5, seg_lr=2.5e-4, seg_accumulate=2, seg_lr_every=10),
     toy   = Recipe(backbone='small', weights='none', freeze_batchnorm=False, frozen_stages=0, n_words=32,
                    epochs=20, lr_backbone=.05, lr_heads=.05, lr_classes=0, long_side=(80, 112), crop=96,

@@ -247,7 +247,7 @@ def words_section(
     squares = lambda q: ''.join(f'<img src="{data_uri(s, 96)}" alt="" loading="lazy">' for s in survey.regions[q])
     cards = ''.join(f'<div class="word">{of(q)}<div role="img" aria-label="image regions that are surest of word {q}">{squares(q)}</div></div>' for q in survey.regions)
     plane, k, off = project_words(survey), len(survey.similarity), ~np.eye(len(survey.similarity), dtype=bool)
-    tsne = _card('Pixels by t-SNE of their features', scatter_chart({str(q): p for q, p in plane.items()}, 't-SNE of features, by word'), chart_key([f'word {q}' for q in plane])) if plane else ''
+    tsne = _card('Regions of words by t-SNE of their mean features', scatter_chart({str(q): p for q, p in plane.items()}, 't-SNE of mean features, by word'), chart_key([f'word {q}' for q in plane])) if plane else ''
     mean = f'; off the diagonal their mean size is {np.abs(survey.similarity[off]).mean():.2g}' if k > 1 else ''
     image = f'<img class="matrix" src="{data_uri(similarity_picture(survey.similarity), 512, exact=True)}" alt="matrix of cosines">'
     matrix = _card(f'Cosines of the {k} words', image, f'<p>{_scale("PuOr", -1, 1)}</p><p>In the order of use{mean}.</p>')
