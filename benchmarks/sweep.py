@@ -3,7 +3,11 @@
     python benchmarks/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small] [--results nbs/results/sweep]
 
 FOLDER has VOC's layout with tags.csv, DIR has mobilenetv2-imagenet-backbone.safetensors and densenet169-imagenet-backbone.safetensors.
-The whole list has every table with three seeds and both networks, where a GPU is; the small one, on a CPU, has what LISTS says. Runs lie in
+The whole list has every table with three seeds and both networks, where a GPU is; the small one, on a CPU, has what LISTS says. The list
+of words has the networks whose words are measured (Table 6, Figures 10-12); its figures belong into a folder of their own:
+
+    python benchmarks/sweep.py FOLDER --weights DIR --list words --out runs/words --results nbs/results/words
+ Runs lie in
 --out, their figures in --results, one file each. What is in either is not run again; what was stopped goes on. The same command may be
 given several times at once, on two cores each with OMP_NUM_THREADS=1, on several GPUs each with its CUDA_VISIBLE_DEVICES: they share the work.
 """
@@ -13,6 +17,7 @@ import torch, torch.nn.functional as F
 from vwl.experiments import EXPERIMENTS, data_key, draw_figures, load_table, row_recipe, run_experiments, run_key
 from vwl.files import write_json
 from vwl.pipeline import load_classifier, open_run
+from vwl.word_figures import silhouette, survey_words
 from vwl.words import random_codebook
 
 SCHEDULE = dict( # of all rows
@@ -29,6 +34,7 @@ ROWS = tuple(dict.fromkeys(r.name for n in MAPS for r in EXPERIMENTS[n].rows if 
 LISTS = dict( # (network, experiments, rows, seeds, fields), in the order in which they are run
     small=[('mobilenet_v2', ['table4'], HEADLINE, 3, {}), ('densenet169', ['table4'], HEADLINE, 1, {}), ('mobilenet_v2', MAPS, ROWS, 1, {}),
            ('mobilenet_v2', ['table10'], ('k = 16',), 3, {}), ('densenet169', ['table4'], HEADLINE, 3, {}), ('mobilenet_v2', ['table4'], ('GAP', 'HP'), 3, TWICE)],
+    words=[('mobilenet_v2', ['table6'], ('VWL-L', 'VWL-M'), 3, {}), ('mobilenet_v2', ['table6'], ('VWE',), 1, {})],
     whole=[(network, MAPS, ROWS, 3, fields) for network in NETWORKS for fields in ({}, TWICE)])
 
 def common(network, weights, fields={}):
@@ -62,19 +68,24 @@ def keep(args):
     for path in (args.out/'results').glob('*.json'): shutil.copy(path, args.results/'results')
 
 def about_words(run):
-    "How far a codebook came from its start, and how alike its words are: means of cosines, and of their sizes."
+    "How far a codebook came from its start, and how alike its words are: means of cosines, and of their sizes; how tight the words' regions are."
     book, r = F.normalize(load_classifier(run).codebook.detach()), run.recipe
     start = F.normalize(random_codebook(r.n_words, book.shape[1], torch.Generator().manual_seed(r.seed)))
-    return dict(with_start=float((book*start).sum(1).mean()), among=float((book@book.T)[~torch.eye(len(book), dtype=bool)].abs().mean()))
+    among = (book@book.T)[~torch.eye(len(book), dtype=bool)].abs().mean()
+    return dict(seed=r.seed, with_start=float((book*start).sum(1).mean()), among=float(among), silhouette=silhouette(survey_words(run)))
 
 def draw(args):
-    "Pictures of the headline rows with the first seed, by the first network, and what became of their words."
-    settings = common('mobilenet_v2', args.weights)
-    digests, runs = data_key(args.folder, row_recipe(EXPERIMENTS['table4'].rows[1], 'code', settings, 1)), {}
+    "Pictures of the rows of Table 4 with the first seed, by the first network, and what became of their words with each."
+    settings, runs, words = common('mobilenet_v2', args.weights), {}, {}
+    digests = data_key(args.folder, row_recipe(EXPERIMENTS['table4'].rows[1], 'code', settings, 1))
     for row in EXPERIMENTS['table4'].rows:
-        folder = args.out/'runs'/run_key(row_recipe(row, 'code', settings, 1), digests)
-        if (folder/'metrics.json').is_file(): runs[row.name] = open_run(folder)
+        for seed in 1, 2, 3:
+            folder = args.out/'runs'/run_key(row_recipe(row, 'code', settings, seed), digests)
+            if not (folder/'metrics.json').is_file(): continue
+            run = open_run(folder)
+            if seed == 1: runs[row.name] = run
+            if run.recipe.words != 'none': words.setdefault(row.name, []).append(about_words(run))
     if runs: draw_figures(runs, args.results)
-    write_json(args.results/'words.json', {name: about_words(run) for name, run in runs.items() if run.recipe.words != 'none'})
+    if words: write_json(args.results/'words.json', words)
 
 if __name__ == '__main__': main()

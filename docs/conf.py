@@ -16,7 +16,7 @@ parts = {
     'The method': 'index 02_cam 03_words 04_pooling 05_losses 06_network 07_training',
     'Data and settings': '00_data 17_check 17_datasets 18_voc 19_coco 00_scenes 01_backbone 00_recipe',
     'From maps to masks': '08_seeds 09_affinity 10_irnet 11_deeplab 12_metrics',
-    'Results': '16_demo 20_experiments 20_results_cams 21_results_words 22_results_segmentation',
+    'Results': '16_demo 20_paper_tables 20_experiments 20_results_cams 21_results_words 22_results_segmentation',
     'Tutorials': '30_own_photographs tutorial_voc tutorial_coco 32_scale',
     'Paper and published code': '31_paper_and_code equations',
     'The program': '13_pipeline 15_cli 14_report 14_figures 14_charts 14_word_figures 08_exchange 00_files 00_workers 00_distributed',

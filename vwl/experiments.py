@@ -382,7 +382,7 @@ class Table:
     def cells(self):
         "Head and rows, as text."
         e = self.experiment
-        head = ['', *(COLUMNS[c] for c in e.columns), *(f'the paper: {COLUMNS[c]}' for c in self.published), 'seeds']
+        head = ['', *(COLUMNS[c] for c in e.columns), *(f"the paper: {COLUMNS[c].removesuffix(', at that threshold')}" for c in self.published), 'seeds']
         mark = lambda r: f' ({r.drawn})' if r.drawn else ' (ours)' if r.ours and self.published else ''
         return [head, *([r.name+mark(r), *(mean_and_spread(self.figures(r.name, c)) for c in e.columns), *(f'{r.paper[c]:.1f}' if c in r.paper else '' for c in self.published),
                          ' '.join(str(f['seed']) for f in self.results[r.name]) or 'not run'] for r in self.rows)]
