@@ -1,6 +1,6 @@
 """What storing maps at stride 4 in 8 or 16 bits costs in mIoU, and what it saves in bytes, beside the published full-size float32.
 
-    python benchmarks/cam_store.py RUN [--every 1] [--out nbs/results/cam_store.json]
+    python benchmarks/cam_store.py RUN [--every 1] [--out nbs/7_results/stored/cam_store.json]
 
 RUN is a run folder with a classifier, whose scored images have masks. For every n-th of them the maps are made once and kept in each way,
 as they are in the files; scores are the mIoU at the recipe's threshold and at the best one.
@@ -8,12 +8,12 @@ as they are in the files; scores are the mIoU at the recipe's threshold and at t
 import argparse, json, tempfile
 from pathlib import Path
 import numpy as np
-from vwl.data import resize, working_image
-from vwl.exchange import write_published_cams
+from vwl.data.images import resize, working_image
+from vwl.data.exchange import write_published_cams
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
-from vwl.pipeline import THRESHOLDS, image_keys, load_classifier, open_run
-from vwl.seeds import load_cams, multi_scale_maps, normalise_maps, save_cams, strided_size
-from vwl.workers import bar
+from vwl.stages.pipeline import THRESHOLDS, image_keys, load_classifier, open_run
+from vwl.stages.seeds import load_cams, multi_scale_maps, normalise_maps, save_cams, strided_size
+from vwl.engine.workers import bar
 
 def measure(run, indices):
     "mIoU and bytes of each way to keep the maps."
@@ -45,7 +45,7 @@ def main():
     a.add_argument('run', type=Path)
     a.add_argument('--every', type=int, default=1)
     a.add_argument('--name', help='under which the result is kept; none = the folder\'s')
-    a.add_argument('--out', type=Path, default=Path('nbs/results/cam_store.json'))
+    a.add_argument('--out', type=Path, default=Path('nbs/7_results/stored/cam_store.json'))
     args = a.parse_args()
     run = open_run(args.run)
     found = dict(images=len(range(0, len(run.score), args.every)), threshold=run.recipe.threshold, ways=measure(run, range(0, len(run.score), args.every)))

@@ -1,6 +1,6 @@
 """Spoiled files of every kind that the package reads: each is read, or refused in one line, in 10 seconds and 1 GiB, and nothing that it carries is run.
 
-    python benchmarks/fuzz_readers.py [--count 1000] [--seed 0] [--kinds png tags ...] [--only 137] [--keep FOLDER] [--out nbs/results/fuzz.json]
+    python benchmarks/fuzz_readers.py [--count 1000] [--seed 0] [--kinds png tags ...] [--only 137] [--keep FOLDER] [--out nbs/7_results/stored/fuzz.json]
 
 Of each kind come first some whole files, which must be read, then some hostile ones (pickles that want to call os.system, an XML bomb,
 archives whose names lead out of the folder), then these with bytes or words changed; case i depends on (seed, kind, i) alone. A file that
@@ -16,21 +16,21 @@ import numpy as np, scipy, torch
 from PIL import Image
 import PIL, vwl
 from safetensors.torch import save as save_tensors
-from vwl.backbone import read_weights
-from vwl.cli import _data_settings
-from vwl.coco import prepare_coco
-from vwl.data import ImageSet, read_folder, read_image
-from vwl.datasets import DataSet, find_data, paper_figure, read_dataset, unpack, write_dataset
-from vwl.experiments import load_table, portable
-from vwl.exchange import read_published_cams, write_published_cams
-from vwl.files import InputError, load_arrays, load_label, record, recorded, save_label, settle, write_json
-from vwl.pipeline import _resume, make_run, open_run
-from vwl.recipe import preset
-from vwl.scenes import write_scenes
-from vwl.seeds import load_cams, save_cams, threshold_seeds
-from vwl.training import classifier_trainer
-from vwl.voc import box_tags, sbd_mask
-from vwl.workers import pooled
+from vwl.models.backbone import read_weights
+from vwl.apps.cli import _data_settings
+from vwl.data.coco import prepare_coco
+from vwl.data.images import ImageSet, read_folder, read_image
+from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, unpack, write_dataset
+from vwl.apps.experiments import load_table, portable
+from vwl.data.exchange import read_published_cams, write_published_cams
+from vwl.engine.files import InputError, load_arrays, load_label, record, recorded, save_label, settle, write_json
+from vwl.stages.pipeline import _resume, make_run, open_run
+from vwl.engine.settings import preset
+from vwl.data.scenes import write_scenes
+from vwl.stages.seeds import load_cams, save_cams, threshold_seeds
+from vwl.models.training import classifier_trainer
+from vwl.data.voc import box_tags, sbd_mask
+from vwl.engine.workers import pooled
 sys.path.insert(0, str(Path(__file__).parent.parent/'tests'))
 from look_alike import save_sbd, write_coco
 
@@ -387,7 +387,7 @@ def main():
     parser.add_argument('--kinds', nargs='*', help='all if not given')
     parser.add_argument('--only', nargs='*', type=int, help='numbers of the cases')
     parser.add_argument('--keep', type=Path, help='folder for the files of --only, or of the failures')
-    parser.add_argument('--out', type=Path, default=Path('nbs/results/fuzz.json'), help='JSON file for the counts; not with --only or --kinds')
+    parser.add_argument('--out', type=Path, default=Path('nbs/7_results/stored/fuzz.json'), help='JSON file for the counts; not with --only or --kinds')
     args = parser.parse_args()
     out, keep = args.out.resolve(), args.keep and args.keep.resolve()
     torch.set_num_threads(1)

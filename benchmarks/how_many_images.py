@@ -1,16 +1,16 @@
 """How the number of tagged images, and tags that are missing, move the maps: generated scenes, the same number of steps for all.
 
-    python benchmarks/how_many_images.py [--out runs/how_many] [--results nbs/results/own/how_many.json]
+    python benchmarks/how_many_images.py [--out runs/how_many] [--results nbs/7_results/stored/own/how_many.json]
 """
 import argparse, random
 from pathlib import Path
 import numpy as np, torch
-from vwl.data import to_tensor
-from vwl.files import read_json, write_json
+from vwl.data.images import to_tensor
+from vwl.engine.files import read_json, write_json
 from vwl.losses import classification_loss
-from vwl.pipeline import load_classifier, run_pipeline
-from vwl.recipe import preset
-from vwl.scenes import write_scenes
+from vwl.stages.pipeline import load_classifier, run_pipeline
+from vwl.engine.settings import preset
+from vwl.data.scenes import write_scenes
 
 def scores(run, images):
     "(N, C) raw scores of a run's classifier."
@@ -25,7 +25,7 @@ def doubted(run, truth, n=50):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', default='runs/how_many'); parser.add_argument('--results', default='nbs/results/own/how_many.json')
+    parser.add_argument('--out', default='runs/how_many'); parser.add_argument('--results', default='nbs/7_results/stored/own/how_many.json')
     args = parser.parse_args()
     out, most, scored, rows = Path(args.out), 800, 200, []
     data = write_scenes(out/'scenes', most+scored)

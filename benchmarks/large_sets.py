@@ -1,6 +1,6 @@
 """What a large set costs: start-up for many names, and time and memory of each stage for many tiny images.
 
-    python benchmarks/large_sets.py [--names 100000] [--images 2000 20000] [--out nbs/results/large_sets.json]
+    python benchmarks/large_sets.py [--names 100000] [--images 2000 20000] [--out nbs/7_results/stored/large_sets.json]
 
 The images are 16x16 and the network the small one, so that what remains is what each image costs whatever its size:
 files, checks, processes. Every number of images runs in a process of its own, whose memory is read after each stage.
@@ -30,8 +30,8 @@ def write_images(root, n, sizes):
 
 def start_up(root, out):
     "Seconds to read a folder with a list to train on and one to score, and to open its run again; after all imports."
-    from vwl.pipeline import make_run, open_run
-    from vwl.recipe import preset
+    from vwl.stages.pipeline import make_run, open_run
+    from vwl.engine.settings import preset
     began = time.perf_counter(); make_run(root, out, preset('toy', train_list='all.txt', score_list='all.txt')); first = time.perf_counter()-began
     (out/'classifier').mkdir(exist_ok=True)
     began = time.perf_counter(); open_run(out)
@@ -43,8 +43,8 @@ def peak():
 
 def stages(root, out, workers):
     "Seconds and peak memory after each stage of a run, in MiB."
-    from vwl import pipeline as p
-    from vwl.recipe import preset
+    from vwl.stages import pipeline as p
+    from vwl.engine.settings import preset
     recipe = preset('toy', seg_weights='none', irn_weights='none', epochs=1, crop=16, long_side=(16, 16), scales=(1.,), n_words=8, irn_epochs=1, irn_crop=32, irn_radius=3, walk_radius=3,
                     seg_steps=20, seg_crop=16, walk_steps=8, predict_crf='deeplab')
     run, found = p.make_run(root, out, recipe), {}
@@ -62,7 +62,7 @@ def main():
     a.add_argument('--names', type=int, default=100_000)
     a.add_argument('--images', type=int, nargs='*', default=[2000, 20_000])
     a.add_argument('--workers', type=int, default=1)
-    a.add_argument('--out', default='nbs/results/large_sets.json')
+    a.add_argument('--out', default='nbs/7_results/stored/large_sets.json')
     a.add_argument('--one', help=argparse.SUPPRESS)                           # one number of images, in a process of its own
     args = a.parse_args()
     with tempfile.TemporaryDirectory() as home:

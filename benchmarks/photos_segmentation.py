@@ -1,6 +1,6 @@
 """Real photographs to the end: CAMs, + CRF, + IRNet, DeepLabV2 on pseudo labels and, beside it, on true masks, by way of `vwl run`'s own function.
 
-    python benchmarks/photos_segmentation.py FOLDER --weights mobilenetv2-imagenet-backbone.safetensors --out runs/photos [--results nbs/results/segmentation]
+    python benchmarks/photos_segmentation.py FOLDER --weights mobilenetv2-imagenet-backbone.safetensors --out runs/photos [--results nbs/7_results/stored/segmentation]
 
 FOLDER has VOC's layout with tags.csv. The same command goes on where it was stopped. On two cores it takes about two hours.
 """
@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np, torch
 from torch.nn import functional as F
 from vwl.affinity import random_walk
-from vwl.figures import edge_layer, overlay_cam, overlay_label, picture_grid
-from vwl.files import load_label, read_json, write_json
-from vwl.irnet import edge_map
-from vwl.demo import confident_share
-from vwl.experiments import run_command
+from vwl.apps.figures import edge_layer, overlay_cam, overlay_label, picture_grid
+from vwl.engine.files import load_label, read_json, write_json
+from vwl.models.irnet import edge_map
+from vwl.apps.demo import confident_share
+from vwl.apps.experiments import run_command
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
-from vwl.pipeline import THRESHOLDS, load_irnet, run_pipeline
-from vwl.recipe import preset
-from vwl.report import format_table, results_table
-from vwl.seeds import load_cams
+from vwl.stages.pipeline import THRESHOLDS, load_irnet, run_pipeline
+from vwl.engine.settings import preset
+from vwl.apps.report import format_table, results_table
+from vwl.stages.seeds import load_cams
 from photos import SETTINGS, matched_crf
 
 SETTINGS = SETTINGS | dict(

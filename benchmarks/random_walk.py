@@ -1,6 +1,6 @@
 """The random walk as published, squaring a dense matrix eight times, beside `vwl.affinity.random_walk`: time, memory, error.
 
-    python benchmarks/random_walk.py [--dense 24x32 47x63 94x125] [--ours 160x120 256x256 512x512] [--out nbs/results/random_walk.json]
+    python benchmarks/random_walk.py [--dense 24x32 47x63 94x125] [--ours 160x120 256x256 512x512] [--out nbs/7_results/stored/random_walk.json]
 
 Two classes, radius 5, beta 10, 256 steps, random maps and edges. Ours runs at the dense sizes too. Error: largest difference from the same
 walk in float64, as a share of the maximum. For --dense sizes above 47x63 the float64 walk takes 256 sparse products, which at the smaller
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 from vwl.affinity import path_affinity, path_offsets, random_walk, transition
-from vwl.files import write_json
+from vwl.engine.files import write_json
 
 RADIUS, BETA, STEPS = 5, 10, 256
 

@@ -1,6 +1,6 @@
 """What each stage costs an image at the paper's sizes: seconds, arithmetic, bytes on disk.
 
-    python benchmarks/stage_costs.py FOLDER [--device cuda] [--images 2 6] [--memory] [--out nbs/results/stage_costs.json]
+    python benchmarks/stage_costs.py FOLDER [--device cuda] [--images 2 6] [--memory] [--out nbs/7_results/stored/stage_costs.json]
 
 FOLDER has photographs and tags.csv. Every stage runs on two numbers of images; the difference, divided by theirs, is what one more image
 costs. Networks are ResNets with random numbers for weights, which take as long as any others. Training is a few steps of small batches:
@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
-from vwl import pipeline as p
-from vwl.data import read_folder, resize
-from vwl.recipe import preset
-from vwl.voc import write_tags
+from vwl.stages import pipeline as p
+from vwl.data.images import read_folder, resize
+from vwl.engine.settings import preset
+from vwl.data.voc import write_tags
 
 def of_size(folder, n, side, out):
     "The first n photographs of a folder, with the given long side, as a folder."
@@ -86,7 +86,7 @@ def main():
     a.add_argument('--long-side', type=int, default=500, help='to which photographs are brought, pixels')
     a.add_argument('--batch', type=int, default=2)
     a.add_argument('--memory', action='store_true', help='of the trainings, on the CPU')
-    a.add_argument('--out', type=Path, default=Path('nbs/results/stage_costs.json'))
+    a.add_argument('--out', type=Path, default=Path('nbs/7_results/stored/stage_costs.json'))
     args = a.parse_args()
     if args.memory:
         args.out.write_text(json.dumps(json.loads(args.out.read_text()) | dict(training_gb=memory(args.folder, args.long_side)), indent=1)+'\n')

@@ -1,12 +1,12 @@
 """The paper's tables on photographs of five animals, in one go: what `vwl experiments run` does, with the schedule below.
 
-    python benchmarks/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small] [--results nbs/results/sweep]
+    python benchmarks/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small] [--results nbs/7_results/stored/sweep]
 
 FOLDER has VOC's layout with tags.csv, DIR has mobilenetv2-imagenet-backbone.safetensors and densenet169-imagenet-backbone.safetensors.
 The whole list has every table with three seeds and both networks, where a GPU is; the small one, on a CPU, has what LISTS says. The list
 of words has the networks whose words are measured (Table 6, Figures 10-12); its figures belong into a folder of their own:
 
-    python benchmarks/sweep.py FOLDER --weights DIR --list words --out runs/words --results nbs/results/words
+    python benchmarks/sweep.py FOLDER --weights DIR --list words --out runs/words --results nbs/7_results/stored/words
  Runs lie in
 --out, their figures in --results, one file each. What is in either is not run again; what was stopped goes on. The same command may be
 given several times at once, on two cores each with OMP_NUM_THREADS=1, on several GPUs each with its CUDA_VISIBLE_DEVICES: they share the work.
@@ -14,10 +14,10 @@ given several times at once, on two cores each with OMP_NUM_THREADS=1, on severa
 import argparse, shutil
 from pathlib import Path
 import torch, torch.nn.functional as F
-from vwl.experiments import EXPERIMENTS, data_key, draw_figures, load_table, row_recipe, run_experiments, run_key
-from vwl.files import write_json
-from vwl.pipeline import load_classifier, open_run
-from vwl.word_figures import silhouette, survey_words
+from vwl.apps.experiments import EXPERIMENTS, data_key, draw_figures, load_table, row_recipe, run_experiments, run_key
+from vwl.engine.files import write_json
+from vwl.stages.pipeline import load_classifier, open_run
+from vwl.apps.word_figures import silhouette, survey_words
 from vwl.words import random_codebook
 
 SCHEDULE = dict( # of all rows
@@ -47,7 +47,7 @@ def main():
     parser.add_argument('--weights', type=Path, required=True, help='folder of both files')
     parser.add_argument('--out', type=Path, default=Path('runs/sweep'))
     parser.add_argument('--list', choices=LISTS, help='what to run; whole where there is a GPU, else small')
-    parser.add_argument('--results', type=Path, default=Path('nbs/results/sweep'), help='folder that keeps figures')
+    parser.add_argument('--results', type=Path, default=Path('nbs/7_results/stored/sweep'), help='folder that keeps figures')
     parser.add_argument('--workers', type=int, default=0, help='processes for images')
     args = parser.parse_args()
     kind = args.list or ('whole' if torch.cuda.is_available() else 'small')

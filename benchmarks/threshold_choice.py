@@ -1,16 +1,16 @@
 """How well a threshold for the maps can be chosen with masks of a few images, or with none.
 
-    python benchmarks/threshold_choice.py RUN [--images 60] [--results nbs/results/own/threshold.json]
+    python benchmarks/threshold_choice.py RUN [--images 60] [--results nbs/7_results/stored/own/threshold.json]
 
 RUN has maps and its data set masks. With few masks: the best threshold on n random images, scored on all, 200 draws.
 Without: the threshold at which the masks change least under the dense CRF, over --images images.
 """
 import argparse
 import numpy as np
-from vwl.files import write_json
+from vwl.engine.files import write_json
 from vwl.metrics import confusion_matrix, mean_iou, sweep_thresholds, threshold_histogram
-from vwl.pipeline import THRESHOLDS, open_run
-from vwl.seeds import crf_seeds, load_cams, threshold_seeds
+from vwl.stages.pipeline import THRESHOLDS, open_run
+from vwl.stages.seeds import crf_seeds, load_cams, threshold_seeds
 
 def histograms(run):
     "(N, T+1, n, n): what the threshold sweep needs of each scored image."
@@ -38,7 +38,7 @@ def without_masks(run, indices, thresholds):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('run'); parser.add_argument('--images', type=int, default=60); parser.add_argument('--results', default='nbs/results/own/threshold.json')
+    parser.add_argument('run'); parser.add_argument('--images', type=int, default=60); parser.add_argument('--results', default='nbs/7_results/stored/own/threshold.json')
     args = parser.parse_args()
     run = open_run(args.run)
     each = np.stack(list(histograms(run)))

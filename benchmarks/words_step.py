@@ -1,6 +1,6 @@
 """How long a training step takes with each kind of words, side by side: Section 4.4 says that VWL-M trains slightly slower than VWL-L.
 
-    python benchmarks/words_step.py [--out nbs/results/words_step.json]
+    python benchmarks/words_step.py [--out nbs/7_results/stored/words_step.json]
 
 MobileNetV2 with random weights, batches of 16 crops of 224 pixels, the same frozen stages for all, one thread. The methods take turns, a
 step each; processor seconds, medians, and each method's ratio to VWL-L. Run it on an idle machine.
@@ -8,10 +8,10 @@ step each; processor seconds, medians, and each method's ratio to VWL-L. Run it 
 import argparse, time
 from pathlib import Path
 import numpy as np, torch
-from vwl.files import write_json
-from vwl.network import Classifier
-from vwl.recipe import preset
-from vwl.training import make_optimizer, train_step
+from vwl.engine.files import write_json
+from vwl.models.classifier import Classifier
+from vwl.engine.settings import preset
+from vwl.models.training import make_optimizer, train_step
 
 METHODS = {'no words': dict(words='none'), 'VWL-L': dict(words='learned'), 'VWL-M': dict(words='memory')}
 
@@ -32,7 +32,7 @@ def seconds(n_words, steps):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('nbs/results/words_step.json'))
+    parser.add_argument('--out', type=Path, default=Path('nbs/7_results/stored/words_step.json'))
     parser.add_argument('--steps', type=int, default=15)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"The site of vwl: notebooks as they are stored, in the paper's order. `make docs` builds it."
+"The site of vwl: notebooks as they are stored, in the order of their folders. `make docs` builds it."
 import sys
 from pathlib import Path
 
@@ -10,18 +10,8 @@ project, release = 'vwl', vwl.__version__
 extensions = ['myst_nb', 'sphinx.ext.mathjax', 'sphinx.ext.githubpages', 'notebook_pages']
 exclude_patterns = ['_*']
 
-# The sidebar: notebooks in nbs/ and Markdown pages here, by name. One that isn't written yet is left out; a notebook
-# that is missing here stops the build. Titles, sections and equations are read from the pages.
-parts = {
-    'The method': 'index 02_cam 03_words 04_pooling 05_losses 06_network 07_training',
-    'Data and settings': '00_data 17_check 17_datasets 18_voc 19_coco 00_scenes 01_backbone 00_recipe',
-    'From maps to masks': '08_seeds 09_affinity 10_irnet 11_deeplab 12_metrics',
-    'Results': '16_demo 20_paper_tables 20_experiments 20_results_cams 21_results_words 22_results_segmentation',
-    'Tutorials': '30_own_photographs tutorial_voc tutorial_coco 32_scale',
-    'Paper and published code': '31_paper_and_code equations',
-    'The program': '13_pipeline 15_cli 14_report 14_figures 14_charts 14_word_figures 08_exchange 00_files 00_workers 00_distributed',
-    'Reference': 'api',
-}
+# The sidebar is the listing of nbs/: its folders are the chapters, in the order of their numbers. These pages follow it.
+reference = ['equations', 'api']
 
 nb_execution_mode = 'off'
 nb_render_markdown_format = 'myst'

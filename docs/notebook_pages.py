@@ -6,7 +6,6 @@ from pathlib import Path
 from docutils import nodes
 from fastcore.docments import DocmentTbl
 from sphinx.addnodes import pending_xref
-from sphinx.errors import ConfigError
 
 MENTION = re.compile(r'\b(?:Eq\.|Equations?)\s(?:\(\d+\)(?:(?:-|, | and | or )\(\d+\))*|\d+(?:-\d+)?)')
 
@@ -96,7 +95,7 @@ def render(notebook, page):
         if 'hide' in found or not code: continue
         caption = re.sub(r'^(["\'])(.*)\1$', r'\2', found.get('fig-cap', ''))
         shown = {'image': {'alt': plain(caption) or prose}}
-        if caption: shown['figure'] = {'caption': caption, 'name': f'{Path(page.doc).name}-{found.get("label", len(cells))}'}
+        if caption: shown['figure'] = {'caption': caption, 'name': f'{page.doc.replace("/", "-")}-{found.get("label", len(cells))}'}
         pictures = [o for o in cell['outputs'] if any(kind.startswith('image/') for kind in o.get('data', ()))]
         if caption and len(pictures) < len(cell['outputs']):                 # the caption is the picture's alone
             cells.append(cell | {'source': code, 'outputs': [o for o in cell['outputs'] if o not in pictures]})
@@ -115,14 +114,14 @@ def plain(text):
     return re.sub(r'\[([^\]]*)\]\([^)]*\)|[*`$\\]|^>\s*', r'\1', text.replace('\n', ' ')).strip()
 
 def toctrees(parts, pages):
-    "The sidebar."
-    part = lambda name, docs: '\n'.join(['```{toctree}', ':hidden:', f':caption: {name}', '', *(f'{menu_title(pages[d])} <{pages[d].doc}>' for d in docs), '```'])
-    return '\n\n'.join(part(name, docs) for name, value in parts.items() if (docs := [d for d in value.split() if d in pages]))
+    "The sidebar: chapter -> its pages."
+    part = lambda name, docs: '\n'.join(['```{toctree}', ':hidden:', f':caption: {name}', '', *(f'{menu_title(pages[d])} <{d}>' for d in docs), '```'])
+    return '\n\n'.join(part(name, docs) for name, docs in parts.items())
 
 def equation_table(pages):
     "Equation -> function -> page."
     rows = sorted((n, ', '.join(f'{{py:obj}}`~{page.module}.{name}`' for name in names), page) for page in pages.values() for n, names in page.equations)
-    return '\n'.join(['| equation | function | page |', '|---|---|---|', *(f'| Eq. ({n}) | {names} | [{page.title}]({page.doc}.ipynb) |' for n, names, page in rows)])
+    return '\n'.join(['| equation | function | page |', '|---|---|---|', *(f'| Eq. ({n}) | {names} | [{page.title}](/{page.doc}.ipynb) |' for n, names, page in rows)])
 
 def name_lists(pages):
     "Every public name with its docstring's first line, by module."
@@ -130,7 +129,7 @@ def name_lists(pages):
         obj = getattr(importlib.import_module(module), name)
         doc = (inspect.getdoc(obj) or '').split('\n')[0] if inspect.isroutine(obj) or inspect.isclass(obj) else ''
         return f'- {{py:obj}}`~{module}.{name}` {doc}'
-    return '\n\n'.join('\n'.join([f'## {p.module}', '', f'[{p.title}]({p.doc}.ipynb)', '', *(line(p.module, n) for n in p.names)]) for p in pages.values() if p.names)
+    return '\n\n'.join('\n'.join([f'## {p.module}', '', f'[{p.title}](/{p.doc}.ipynb)', '', *(line(p.module, n) for n in p.names)]) for p in pages.values() if p.names)
 
 def targets(pages, doc):
     "What names in backticks on a page mean: a plain word such as `train` is a function's on its own page alone."
@@ -154,7 +153,7 @@ def link(app, doctree):
     for node in list(doctree.findall(pending_xref)):
         path = node['reftarget'] = node['reftarget'].removeprefix(f'{root}/')   # the notebooks' folder is a link, which Sphinx follows
         other = node.get('refdomain') == 'doc' and path not in app.env.found_docs
-        if other or node['reftype'] == 'myst' and any((folder/path).exists() for folder in (root, root/'nbs')): node.replace_self(node.children)
+        if other or node['reftype'] == 'myst' and any((folder/path).exists() for folder in (root, root/'nbs', (root/doc).parent)): node.replace_self(node.children)
     outside = lambda node: not any(isinstance(p, (nodes.reference, pending_xref, nodes.title, nodes.literal)) for p in parents(node))
     for node in [n for n in doctree.findall(nodes.literal) if outside(n)]:
         target = names.get(node.astext().removesuffix('()'))
@@ -174,25 +173,31 @@ def one_id(app, doctree, docname):
 def parents(node):
     while node.parent is not None: node = node.parent; yield node
 
+def chapters(nbs):
+    "Title -> pages, as Sphinx names them, of the folders of `nbs`: each in the order of its numbers, the front page first."
+    title = lambda folder: re.sub(r'^\d+_', '', folder.name).replace('_', ' ').capitalize()
+    pages = lambda folder: [f'nbs/{p.relative_to(nbs).with_suffix("")}' for p in sorted(folder.iterdir()) if p.suffix in ('.ipynb', '.md') and p.name[0] != '.']
+    folders = [f for f in sorted(nbs.iterdir()) if re.match(r'\d+_', f.name)]
+    return {'Start': pages(nbs)} | {title(f): pages(f) for f in folders}
+
 def collect(app):
-    "Survey all pages; each notebook must have its place in the sidebar."
-    nbs, listed = Path(app.srcdir)/'nbs', ' '.join(app.config.parts.values()).split()
-    for path in sorted(nbs.glob('*.ipynb')):
-        if path.stem not in listed: raise ConfigError(f'nbs/{path.name} has no place in the site: add it to `parts` in docs/conf.py')
+    "Survey all pages in the order of the sidebar."
+    source = Path(app.srcdir)
+    app.parts = chapters(source/'nbs') | {'Reference': app.config.reference}
     app.pages = {}
-    for name in listed:
-        if (nbs/f'{name}.ipynb').exists(): app.pages[name] = survey(f'nbs/{name}', json.loads((nbs/f'{name}.ipynb').read_text(encoding='utf-8')))
-        elif (md := Path(app.srcdir)/f'{name}.md').exists(): app.pages[name] = Page(name, md.read_text(encoding='utf-8').split('\n')[0].lstrip('# '))
+    for doc in [d for docs in app.parts.values() for d in docs]:
+        notebook, text = source/f'{doc}.ipynb', source/f'{doc}.md'
+        app.pages[doc] = survey(doc, json.loads(notebook.read_text(encoding='utf-8'))) if notebook.exists() else Page(doc, text.read_text(encoding='utf-8').split('\n')[0].lstrip('# '))
 
 def read(app, doc, source):
     "Notebooks become pages; the home page gets the sidebar, the reference pages their tables."
-    if doc.startswith('nbs/'): source[0] = json.dumps(render(json.loads(source[0]), app.pages[doc[4:]]))
-    if doc == 'index': source[0] += '\n\n'+toctrees(app.config.parts, app.pages)
+    if (Path(app.srcdir)/f'{doc}.ipynb').exists(): source[0] = json.dumps(render(json.loads(source[0]), app.pages[doc]))
+    if doc == 'index': source[0] += '\n\n'+toctrees(app.parts, app.pages)
     if doc == 'equations': source[0] += '\n\n'+equation_table(app.pages)
     if doc == 'api': source[0] += '\n\n'+name_lists(app.pages)
 
 def setup(app):
-    app.add_config_value('parts', {}, 'env')
+    app.add_config_value('reference', [], 'env')
     app.connect('builder-inited', collect)
     app.connect('source-read', read)
     app.connect('doctree-read', link)

@@ -2,8 +2,8 @@
 import shutil
 from pathlib import Path
 import pytest
-from vwl.cli import main
-from vwl.scenes import write_scenes
+from vwl.apps.cli import main
+from vwl.data.scenes import write_scenes
 
 SMALL = ['--recipe', 'toy', '--epochs', '1', '--crop', '48', '--long-side', '40', '56', '--batch-size', '8', '--n-words', '8', '--scales', '1',
          '--workers', '0', '--device', 'cpu']

@@ -3,8 +3,8 @@ import json
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
-from vwl.data import VOC_CLASSES
-from vwl.files import save_label
+from vwl.data.images import VOC_CLASSES
+from vwl.engine.files import save_label
 
 def save_sbd(path, mask):
     "A `.mat` file as in SBD's folder `cls`."

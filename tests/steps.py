@@ -4,13 +4,13 @@ Not a test by itself; test_distributed.py compares what it writes."""
 import sys
 from pathlib import Path
 import torch
-from vwl.data import read_folder
-from vwl.deeplab import segmentation_trainer
-from vwl.distributed import join_world, world
-from vwl.files import write_json
-from vwl.irnet import irnet_trainer
-from vwl.recipe import preset
-from vwl.training import classifier_trainer
+from vwl.data.images import read_folder
+from vwl.models.deeplab import segmentation_trainer
+from vwl.engine.processes import join_world, world
+from vwl.engine.files import write_json
+from vwl.models.irnet import irnet_trainer
+from vwl.engine.settings import preset
+from vwl.models.training import classifier_trainer
 from safetensors.torch import save_file
 
 # rates so low that a difference of rounding stays one: at the recipe's own it grows tenfold every few steps

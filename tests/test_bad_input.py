@@ -3,7 +3,7 @@ import json, shutil, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest
 from PIL import Image
-from vwl.cli import main
+from vwl.apps.cli import main
 from conftest import SMALL, TINY, WHOLE
 
 def begin(data, tmp_path): return ['run', data, '--out', tmp_path/'new', *TINY]
@@ -198,7 +198,7 @@ def test_command_line(fails, argv, message, tmp_path, monkeypatch):
 
 def test_without_crf_library(data, tmp_path):
     "Every stage but the CRF works where pydensecrf can't be imported, and the CRF says what to install."
-    block = "import sys; sys.modules['pydensecrf'] = None; from vwl.cli import main; main(sys.argv[1:])"
+    block = "import sys; sys.modules['pydensecrf'] = None; from vwl.apps.cli import main; main(sys.argv[1:])"
     go = lambda *more: subprocess.run([sys.executable, '-c', block, *map(str, begin(data, tmp_path)), *more], capture_output=True, text=True)
     stopped = go()
     assert stopped.returncode == 1 and 'pip install pydensecrf2' in stopped.stderr and 'Traceback' not in stopped.stderr

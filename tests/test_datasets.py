@@ -3,12 +3,12 @@ import shutil, tarfile
 from dataclasses import replace
 import numpy as np, pytest
 from PIL import Image
-from vwl.cli import main, parse
-from vwl.datasets import read_dataset, write_dataset
-from vwl.files import read_json
-from vwl.pipeline import open_run
-from vwl.report import results_table
-from vwl.seeds import load_cams
+from vwl.apps.cli import main, parse
+from vwl.data.datasets import read_dataset, write_dataset
+from vwl.engine.files import read_json
+from vwl.stages.pipeline import open_run
+from vwl.apps.report import results_table
+from vwl.stages.seeds import load_cams
 from conftest import SMALL, WHOLE, WHOLE_SETTINGS
 from look_alike import write_coco, write_voc
 

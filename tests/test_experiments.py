@@ -2,9 +2,9 @@
 import json, shutil, subprocess, sys
 from pathlib import Path
 import pytest
-from vwl.cli import main
-from vwl.files import at_work
-from vwl.recipe import preset
+from vwl.apps.cli import main
+from vwl.engine.files import at_work
+from vwl.engine.settings import preset
 from conftest import SMALL
 
 def table(data, out, *more): return ['experiments', 'run', 'table9', '--data', str(data), '--out', str(out), *SMALL, '--crf', 'none', *more]
@@ -120,7 +120,7 @@ def test_figures_counted_once(ran, tmp_path, fails):
 def test_the_sweep_names_rows_that_are_there():
     sys.path.insert(0, str(Path(__file__).parents[1]/'benchmarks'))
     import sweep
-    from vwl.experiments import chosen_rows, row_recipe
+    from vwl.apps.experiments import chosen_rows, row_recipe
     for parts in sweep.LISTS.values():
         for network, names, rows, seeds, fields in parts:
             settings = sweep.common(network, Path('weights'), fields)

@@ -3,8 +3,8 @@ import os, resource, shutil, subprocess, sys, time
 from pathlib import Path
 import pytest
 from vwl import datasets
-from vwl.cli import main
-from vwl.files import InputError
+from vwl.apps.cli import main
+from vwl.engine.files import InputError
 from conftest import WHOLE
 from test_runs import contents
 

@@ -2,7 +2,7 @@
 import json, re, runpy
 from pathlib import Path
 import pytest
-from vwl.experiments import COLUMNS, EXPERIMENTS, Table
+from vwl.apps.experiments import COLUMNS, EXPERIMENTS, Table
 from vwl.paper import TABLES, reported
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +50,7 @@ def test_found_by_number():
     for number, kind in [*((n, 'Fig.') for n in range(1, 14)), *((n, 'Table') for n in range(1, 11))]:
         names = re.search(rf'^\| {re.escape(kind)} {number} \|.*$', shown, re.M)
         assert names, f'{kind} {number}'
-        for name in re.findall(r'\((\w+)\.ipynb\)', names.group()):
+        for name in re.findall(r'\(([\w/]+)\.ipynb\)', names.group()):
             notebook = json.loads((ROOT/'nbs'/f'{name}.ipynb').read_text())
             text = '\n'.join(''.join(c['source']) for c in notebook['cells'])
             numbers = set()

@@ -3,10 +3,10 @@ import shutil
 from types import SimpleNamespace
 import pytest, torch
 from torch import nn
-from vwl.backbone import place
-from vwl.data import read_folder
-from vwl.recipe import preset
-from vwl.training import classifier_trainer
+from vwl.models.backbone import place
+from vwl.data.images import read_folder
+from vwl.engine.settings import preset
+from vwl.models.training import classifier_trainer
 
 def trained(data, **settings):
     trainer = classifier_trainer(preset('toy', crop=48, long_side=(40, 56), batch_size=8, n_words=8, epochs=1, freeze_batchnorm=True, **settings), read_folder(data))

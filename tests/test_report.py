@@ -1,9 +1,9 @@
 "The report in a browser: it opens from a file, needs nothing from outside, filters and sorts, and takes any name."
 import re, shutil
 import pytest
-from vwl.cli import main
-from vwl.pipeline import open_run
-from vwl.report import write_report
+from vwl.apps.cli import main
+from vwl.stages.pipeline import open_run
+from vwl.apps.report import write_report
 from browser import CHROMIUM, Browser
 from conftest import TINY
 

@@ -3,8 +3,8 @@ import multiprocessing, os, random, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from vwl.cli import main
-from vwl.data import read_folder
+from vwl.apps.cli import main
+from vwl.data.images import read_folder
 from conftest import WHOLE
 
 def contents(folder): return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob('*') if p.is_file()}
@@ -34,7 +34,7 @@ def test_killed_run_goes_on(finished, tmp_path):
     assert {k for k in whole if k != 'report.html' and killed.get(k) != whole[k]} == set() and killed.keys() == whole.keys()
 
 def small_demo(out):
-    from vwl.demo import run_demo
+    from vwl.apps.demo import run_demo
     run_demo(out, device='cpu', n=(16, 8), say=str, epochs=2, crop=48, long_side=(40, 56), batch_size=8, n_words=8, scales=(1.,),
              irn_epochs=1, irn_crop=48, irn_batch_size=8, seg_steps=4, seg_crop=48, seg_batch_size=8)
 
@@ -42,7 +42,7 @@ def test_killed_at_any_moment(tmp_path, monkeypatch):
     "The demo's pipeline, killed again and again at random moments until it comes through, ends with the files of one that ran in peace."
     monkeypatch.setenv('VWL_CHECKPOINT_SECONDS', '0')                          # a checkpoint after each step
     server, rng, kills = multiprocessing.get_context('forkserver'), random.Random(0), 0
-    server.set_forkserver_preload(['vwl.demo'])                               # a process begins at once, not after seconds of imports
+    server.set_forkserver_preload(['vwl.apps.demo'])                               # a process begins at once, not after seconds of imports
     def run(out, seconds=None):
         process = server.Process(target=small_demo, args=(out,))
         process.start(); process.join(seconds)

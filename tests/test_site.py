@@ -10,9 +10,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT/'docs'))
 pages = pytest.importorskip('notebook_pages', reason='Sphinx or its extensions are not installed')
 from browser import CHROMIUM, Browser
-from sphinx.errors import ConfigError
 
-MODULES = [f'vwl.{p.stem}' for p in (ROOT/'vwl').glob('[a-z]*.py')]
+NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+MODULES = ['.'.join(p.relative_to(ROOT).with_suffix('').parts) for p in (ROOT/'vwl').rglob('[a-z]*.py')]
 SOURCES = [p for folder in ('nbs', 'docs', 'vwl') for p in (ROOT/folder).rglob('*') if p.is_file() and p.suffix != '.pyc'] + [ROOT/'README.md']
 cell = lambda source, kind='code', **more: dict(cell_type=kind, metadata={}, source=source) | (dict(outputs=[]) if kind == 'code' else {}) | more
 PNG = dict(output_type='display_data', data={'image/png': '', 'text/plain': ''}, metadata={})
@@ -22,7 +22,7 @@ def notebook():
     return dict(cells=[cell('# Pooling\n\n> Section 3.4 and Table 8. Equations (8)-(9).', 'markdown'), cell('#| default_exp pooling'), cell('#| hide\nimport os'),
         cell('The mean:\n\n$$ x $$\n\n$$ f\n= 1 \\tag{8} $$\n\n$$ g \\tag{9} $$', 'markdown'),
         cell('#| export\ndef gap(features:"Tensor", k=2): return _helper(features)'), cell('#| export\ndef _helper(x): return x'),
-        cell('A `tiny` case of Eq. (8), as in [the demo](16_demo.ipynb). More.', 'markdown'), cell('gap(1)', outputs=[PNG]),
+        cell('A `tiny` case of Eq. (8), as in [the demo](../nbs/7_results/01_demo.ipynb). More.', 'markdown'), cell('gap(1)', outputs=[PNG]),
         cell('#| label: fig-a\n#| fig-cap: "Some *gaps*. Two."\nplot()', outputs=[dict(output_type='stream', name='stdout', text='')] + [PNG])])
 
 def test_survey(notebook):
@@ -42,28 +42,34 @@ def test_render(notebook):
     assert text[5].startswith('def _helper') and text[6].startswith('A `tiny`')
     assert cells[7]['metadata']['mystnb'] == dict(image=dict(alt='A tiny case of Eq. (8), as in the demo.'))
     assert text[8:] == ['plot()', 'plot()'] and cells[8]['outputs'] == [dict(output_type='stream', name='stdout', text='')] and cells[9]['outputs'] == [PNG]
-    assert cells[9]['metadata']['mystnb'] == dict(image=dict(alt='Some gaps. Two.'), figure=dict(caption='Some *gaps*. Two.', name='04-fig-a'))
+    assert cells[9]['metadata']['mystnb'] == dict(image=dict(alt='Some gaps. Two.'), figure=dict(caption='Some *gaps*. Two.', name='nbs-04-fig-a'))
 
 def test_entry_of_a_class():
     "Its own arguments and documented methods; nothing that it inherits."
-    notebook = json.loads((ROOT/'nbs/14_figures.ipynb').read_text(encoding='utf-8'))
+    notebook = json.loads((ROOT/'nbs/6_pictures/01_figures.ipynb').read_text(encoding='utf-8'))
     nodes = dict(d for c in notebook['cells'] if c['cell_type'] == 'code' and 'class Grid' in ''.join(c['source']) for d in pages.definitions(pages.directives(c)[1], ['Grid']))
-    text = pages.entry('vwl.figures', 'Grid', nodes['Grid'])
+    text = pages.entry('vwl.apps.figures', 'Grid', nodes['Grid'])
     assert text.startswith('```{py:class} Grid\n') and '```{py:method} Grid.save(path)' in text and 'figsize' not in text and '| path |' in text
 
-def test_every_notebook_has_a_place(tmp_path, notebook):
-    "A notebook that the sidebar doesn't name stops the build with one line; one that isn't written yet doesn't."
-    (tmp_path/'nbs').mkdir()
-    (tmp_path/'nbs/04.ipynb').write_text(json.dumps(notebook))
-    app = SimpleNamespace(srcdir=tmp_path, config=SimpleNamespace(parts={'Method': '04 05', 'Later': '06'}))
+def test_sidebar_is_the_listing(tmp_path, notebook):
+    "Chapters are the numbered folders, in their order, and their pages are the notebooks and texts in them; no list names any."
+    for name in 'nbs/index', 'nbs/1_method/01_cam', 'nbs/1_method/02_words', 'nbs/8_guides/01_own':
+        path = tmp_path/f'{name}.ipynb'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(notebook))
+    (tmp_path/'nbs/8_guides/02_voc.md').write_text('# VOC 2012\n')
+    (tmp_path/'nbs/8_guides/stored').mkdir()
+    (tmp_path/'equations.md').write_text('# Equations\n')
+    app = SimpleNamespace(srcdir=tmp_path, config=SimpleNamespace(reference=['equations']))
     pages.collect(app)
-    assert list(app.pages) == ['04'] and pages.toctrees(app.config.parts, app.pages).count('toctree') == 1
-    (tmp_path/'nbs/07.ipynb').write_text(json.dumps(notebook))
-    with pytest.raises(ConfigError, match=r'^nbs/07.ipynb has no place in the site.*conf.py$'): pages.collect(app)
+    assert app.parts == {'Start': ['nbs/index'], 'Method': ['nbs/1_method/01_cam', 'nbs/1_method/02_words'],
+                         'Guides': ['nbs/8_guides/01_own', 'nbs/8_guides/02_voc'], 'Reference': ['equations']}
+    assert [page.doc for page in app.pages.values()] == list(app.pages) and app.pages['nbs/8_guides/02_voc'].title == 'VOC 2012'
+    assert pages.toctrees(app.parts, app.pages).count('toctree') == 4
 
 def test_equations():
     "Eq. (1) to (15) once each, with the functions that the front page's table gives them."
-    found = [(n, p.module, name) for path in (ROOT/'nbs').glob('*.ipynb') for p in [pages.survey(path.stem, json.loads(path.read_text()))] for n, names in p.equations for name in names]
+    found = [(n, p.module, name) for path in NOTEBOOKS for p in [pages.survey(path.stem, json.loads(path.read_text()))] for n, names in p.equations for name in names]
     assert sorted({n for n, *_ in found}) == list(range(1, 16))
     front = next(o['data']['text/markdown'] for c in json.loads((ROOT/'nbs/index.ipynb').read_text())['cells'] for o in c.get('outputs', ()) if 'text/markdown' in o['data'])
     given = set()
@@ -120,8 +126,8 @@ def bad(visits, test):
     "The pages, by name, for which `test` finds something."
     return {f'{path.parent.name}/{path.name}': found for path, seen in visits.items() if (found := test(seen))}
 
-def test_pages_need_no_network(visits):
-    assert len(visits) > 25 and {p.stem for p in (ROOT/'nbs').glob('*.ipynb')} <= {p.stem for p in visits}
+def test_pages_need_no_network(visits, site):
+    assert len(visits) > 25 and {p.relative_to(ROOT).with_suffix('') for p in NOTEBOOKS} <= {p.relative_to(site).with_suffix('') for p in visits}
     assert not bad(visits, lambda seen: seen['requests']) and not bad(visits, lambda seen: seen['errors'])
 
 def test_formulas_are_typeset(visits):
@@ -130,9 +136,9 @@ def test_formulas_are_typeset(visits):
 
 def test_pictures_are_there_in_words_too(visits, site):
     "Every stored picture is shown, and each has words for who can't see it."
-    for path in (ROOT/'nbs').glob('*.ipynb'):
+    for path in NOTEBOOKS:
         stored = [o for c in json.loads(path.read_text(encoding='utf-8'))['cells'] for o in c.get('outputs', ()) if '#| hide' not in c['source'][0] and any(k.startswith('image/') for k in o.get('data', ()))]
-        assert len(visits[site/'nbs'/f'{path.stem}.html']['images']) >= len(stored), path.name
+        assert len(visits[site/path.relative_to(ROOT).with_suffix('.html')]['images']) >= len(stored), path.name
     assert not bad(visits, lambda seen: [i for i in seen['images'] if not i[1].strip() or not i[2]])
 
 def test_no_dead_links(visits, site):
@@ -187,7 +193,7 @@ def test_equation_links(site, browser):
 def test_keyboard(site, browser):
     "The first tab stop leads past the sidebar; where the reader is can be seen."
     browser.screen(1280)
-    browser.open(site/'nbs/02_cam.html', TYPESET)
+    browser.open(site/'nbs/1_method/01_cam.html', TYPESET)
     browser.press('Tab', 9)
     assert browser.evaluate("document.activeElement.getAttribute('href')") == '#furo-main-content'
     browser.wait("document.activeElement.getBoundingClientRect().top >= 0", 5)

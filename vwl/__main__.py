@@ -1,3 +1,3 @@
 "`python -m vwl` is the `vwl` command."
-from vwl.cli import main
+from vwl.apps.cli import main
 main()
