@@ -8,11 +8,15 @@ as they are in the files; scores are the mIoU at the recipe's threshold and at t
 import argparse, json, tempfile
 from pathlib import Path
 import numpy as np
-from vwl.data.images import resize, working_image
+from vwl.pixels import resize, working_image
 from vwl.data.exchange import write_published_cams
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
-from vwl.stages.pipeline import THRESHOLDS, image_keys, load_classifier, open_run
-from vwl.stages.seeds import load_cams, multi_scale_maps, normalise_maps, save_cams, strided_size
+from vwl.stages.scores import THRESHOLDS
+from vwl.stages.cams import image_keys
+from vwl.stages.classifier import load_classifier
+from vwl.stages.run import open_run
+from vwl.data.cams import load_cams, save_cams, strided_size
+from vwl.seeds import multi_scale_maps, normalise_maps
 from vwl.engine.workers import bar
 
 def measure(run, indices):

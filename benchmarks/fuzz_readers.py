@@ -23,12 +23,15 @@ from vwl.data.images import ImageSet, read_folder, read_image
 from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, unpack, write_dataset
 from vwl.apps.experiments import load_table, portable
 from vwl.data.exchange import read_published_cams, write_published_cams
-from vwl.engine.files import InputError, load_arrays, load_label, record, recorded, save_label, settle, write_json
-from vwl.stages.pipeline import _resume, make_run, open_run
+from vwl.errors import InputError
+from vwl.engine.files import load_arrays, load_label, record, recorded, save_label, settle, write_json
+from vwl.stages.training import _resume
+from vwl.stages.run import make_run, open_run
 from vwl.engine.settings import preset
 from vwl.data.scenes import write_scenes
-from vwl.stages.seeds import load_cams, save_cams, threshold_seeds
-from vwl.models.training import classifier_trainer
+from vwl.data.cams import load_cams, save_cams
+from vwl.seeds import threshold_seeds
+from vwl.stages.classifier import classifier_trainer
 from vwl.data.voc import box_tags, sbd_mask
 from vwl.engine.workers import pooled
 sys.path.insert(0, str(Path(__file__).parent.parent/'tests'))

@@ -5,10 +5,11 @@
 import argparse, random
 from pathlib import Path
 import numpy as np, torch
-from vwl.data.images import to_tensor
+from vwl.pixels import to_tensor
 from vwl.engine.files import read_json, write_json
 from vwl.losses import classification_loss
-from vwl.stages.pipeline import load_classifier, run_pipeline
+from vwl.stages.classifier import load_classifier
+from vwl.stages.pipeline import run_pipeline
 from vwl.engine.settings import preset
 from vwl.data.scenes import write_scenes
 

@@ -30,7 +30,7 @@ def write_images(root, n, sizes):
 
 def start_up(root, out):
     "Seconds to read a folder with a list to train on and one to score, and to open its run again; after all imports."
-    from vwl.stages.pipeline import make_run, open_run
+    from vwl.stages.run import make_run, open_run
     from vwl.engine.settings import preset
     began = time.perf_counter(); make_run(root, out, preset('toy', train_list='all.txt', score_list='all.txt')); first = time.perf_counter()-began
     (out/'classifier').mkdir(exist_ok=True)

@@ -13,9 +13,11 @@ from vwl.apps.demo import draw_comparison
 from vwl.apps.experiments import run_command
 from vwl.engine.files import read_json, write_json
 from vwl.metrics import confusion_matrix, mean_iou
-from vwl.stages.pipeline import over_images, run_pipeline
+from vwl.stages.images import over_images
+from vwl.stages.pipeline import run_pipeline
 from vwl.engine.settings import preset
-from vwl.stages.seeds import crf_seeds, load_cams
+from vwl.seeds import crf_seeds
+from vwl.data.cams import load_cams
 
 SETTINGS = dict(classes=('cat', 'cow', 'dog', 'horse', 'sheep'), train_list='ImageSets/Segmentation/train_aug.txt',
                 score_list='ImageSets/Segmentation/train.txt', backbone='mobilenet_v2', epochs=3, kept_epoch=0, crop=224, long_side=(192, 384),

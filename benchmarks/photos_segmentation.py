@@ -15,10 +15,12 @@ from vwl.models.irnet import edge_map
 from vwl.apps.demo import confident_share
 from vwl.apps.experiments import run_command
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
-from vwl.stages.pipeline import THRESHOLDS, load_irnet, run_pipeline
+from vwl.stages.scores import THRESHOLDS
+from vwl.stages.irnet import load_irnet
+from vwl.stages.pipeline import run_pipeline
 from vwl.engine.settings import preset
 from vwl.apps.report import format_table, results_table
-from vwl.stages.seeds import load_cams
+from vwl.data.cams import load_cams
 from photos import SETTINGS, matched_crf
 
 SETTINGS = SETTINGS | dict(

@@ -7,7 +7,7 @@ long a change of order takes until the next frame. `websocket-client` and Chromi
 """
 import argparse, statistics, sys, tempfile
 from pathlib import Path
-from vwl.stages.pipeline import open_run
+from vwl.stages.run import open_run
 from vwl.apps.report import write_report
 sys.path.insert(0, str(Path(__file__).parent.parent/'tests'))
 from browser import Browser

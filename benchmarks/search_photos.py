@@ -7,14 +7,15 @@ Each argument is a name and fields of the recipe `code`, or of recipe='paper'; c
 import argparse, ast, json, time
 from pathlib import Path
 import numpy as np, torch
-from vwl.data.images import read_folder, resize
+from vwl.data.images import read_folder
+from vwl.pixels import resize
 from vwl.engine.files import write_json
 from vwl.losses import base_rate_loss
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
-from vwl.stages.pipeline import THRESHOLDS
+from vwl.stages.scores import THRESHOLDS
 from vwl.engine.settings import preset
-from vwl.stages.seeds import multi_scale_maps, normalise_maps
-from vwl.models.training import classifier_trainer
+from vwl.seeds import multi_scale_maps, normalise_maps
+from vwl.stages.classifier import classifier_trainer
 from photos import SETTINGS
 
 def score(net, images, scales):

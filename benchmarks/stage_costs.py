@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 from vwl.stages import pipeline as p
-from vwl.data.images import read_folder, resize
+from vwl.data.images import read_folder
+from vwl.pixels import resize
 from vwl.engine.settings import preset
 from vwl.data.voc import write_tags
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch, torch.nn.functional as F
 from vwl.apps.experiments import EXPERIMENTS, data_key, draw_figures, load_table, row_recipe, run_experiments, run_key
 from vwl.engine.files import write_json
-from vwl.stages.pipeline import load_classifier, open_run
+from vwl.stages.classifier import load_classifier
+from vwl.stages.run import open_run
 from vwl.apps.word_figures import silhouette, survey_words
 from vwl.words import random_codebook
 

@@ -9,8 +9,10 @@ import argparse
 import numpy as np
 from vwl.engine.files import write_json
 from vwl.metrics import confusion_matrix, mean_iou, sweep_thresholds, threshold_histogram
-from vwl.stages.pipeline import THRESHOLDS, open_run
-from vwl.stages.seeds import crf_seeds, load_cams, threshold_seeds
+from vwl.stages.scores import THRESHOLDS
+from vwl.stages.run import open_run
+from vwl.seeds import crf_seeds, threshold_seeds
+from vwl.data.cams import load_cams
 
 def histograms(run):
     "(N, T+1, n, n): what the threshold sweep needs of each scored image."

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 import torch
 from vwl.data.images import read_folder
-from vwl.models.deeplab import segmentation_trainer
+from vwl.stages.segmentation import segmentation_trainer
 from vwl.engine.processes import join_world, world
 from vwl.engine.files import write_json
-from vwl.models.irnet import irnet_trainer
+from vwl.stages.irnet import irnet_trainer
 from vwl.engine.settings import preset
-from vwl.models.training import classifier_trainer
+from vwl.stages.classifier import classifier_trainer
 from safetensors.torch import save_file
 
 # rates so low that a difference of rounding stays one: at the recipe's own it grows tenfold every few steps

@@ -6,9 +6,9 @@ from PIL import Image
 from vwl.apps.cli import main, parse
 from vwl.data.datasets import read_dataset, write_dataset
 from vwl.engine.files import read_json
-from vwl.stages.pipeline import open_run
+from vwl.stages.run import open_run
 from vwl.apps.report import results_table
-from vwl.stages.seeds import load_cams
+from vwl.data.cams import load_cams
 from conftest import SMALL, WHOLE, WHOLE_SETTINGS
 from look_alike import write_coco, write_voc
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from vwl import datasets
 from vwl.apps.cli import main
-from vwl.engine.files import InputError
+from vwl.errors import InputError
 from conftest import WHOLE
 from test_runs import contents
 

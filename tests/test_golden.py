@@ -2,10 +2,10 @@
 from pathlib import Path
 import numpy as np, pytest, torch
 from vwl.affinity import pair_displacement, path_affinity, random_walk, search_paths, transition
-from vwl.data.images import resize, to_tensor
+from vwl.pixels import resize, to_tensor
 from vwl.engine.files import load_arrays
 from vwl.pooling import hybrid_pool
-from vwl.stages.seeds import CRF_SETTINGS, crf_of_labels, dense_crf
+from vwl.crf import CRF_SETTINGS, crf_of_labels, dense_crf
 from vwl.words import assign_words, decov_loss, word_frequencies, word_labels, word_probabilities
 from PIL import Image
 
@@ -94,7 +94,7 @@ WEIGHTS = Path(__file__).parents[2]/'shared'/'weights'
 def test_weights_files(name, file):
     "Half-precision files without a classifier load as float32, and belong to one network only."
     from vwl.models.backbone import build_backbone
-    from vwl.engine.files import InputError
+    from vwl.errors import InputError
     net = build_backbone(name, WEIGHTS/f'{file}-imagenet-backbone.safetensors')
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     with pytest.raises(InputError, match='belongs to another network'): build_backbone('resnet50', WEIGHTS/f'{file}-imagenet-backbone.safetensors')

@@ -6,7 +6,7 @@ from torch import nn
 from vwl.models.backbone import place
 from vwl.data.images import read_folder
 from vwl.engine.settings import preset
-from vwl.models.training import classifier_trainer
+from vwl.stages.classifier import classifier_trainer
 
 def trained(data, **settings):
     trainer = classifier_trainer(preset('toy', crop=48, long_side=(40, 56), batch_size=8, n_words=8, epochs=1, freeze_batchnorm=True, **settings), read_folder(data))

@@ -29,7 +29,7 @@ def test_names_agree():
     from vwl.pooling import POOLING
     from vwl.engine.settings import Backbone, Pooling, Recipe, Words
     from vwl.apps.report import _LABELS, _POOLING, _WORDS
-    from vwl.stages.seeds import CRF_SETTINGS
+    from vwl.crf import CRF_SETTINGS
     offered = {f.name: f.type for f in fields(Recipe)}
     assert set(get_args(Pooling)) == set(POOLING) == set(_POOLING) and set(get_args(Words)) == set(_WORDS) and set(get_args(offered['seg_labels'])) == set(_LABELS)
     assert set(get_args(Backbone)) == set(BACKBONES)

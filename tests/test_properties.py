@@ -6,12 +6,16 @@ import numpy as np, pytest, torch
 from hypothesis import example, given, settings, strategies as st
 from PIL import Image
 from vwl.affinity import random_walk, transition
-from vwl.data.images import MEAN, STD, labelled_crop, read_tags, resized, training_crop, working_image, working_size
+from vwl.pixels import MEAN, STD, resized, working_image, working_size
+from vwl.data.crops import labelled_crop, training_crop
+from vwl.data.images import read_tags
 from vwl.engine.processes import World, part_sizes
-from vwl.engine.files import InputError, load_arrays, load_label, save_arrays, save_label, voc_palette
+from vwl.errors import InputError
+from vwl.engine.files import load_arrays, load_label, save_arrays, save_label, voc_palette
 from vwl.metrics import confusion_matrix, sweep_thresholds, threshold_histogram
 from vwl.pooling import gap, gmp, gwrp, hybrid_pool, lse
-from vwl.stages.seeds import load_cams, save_cams, strided_size, threshold_seeds
+from vwl.data.cams import load_cams, save_cams, strided_size
+from vwl.seeds import threshold_seeds
 from vwl.words import assign_words, word_frequencies, word_labels, word_probabilities
 
 def tried(n, /, **given_): return lambda f: settings(max_examples=n, deadline=None, derandomize=True, database=None)(given(**given_)(f))

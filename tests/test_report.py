@@ -2,7 +2,7 @@
 import re, shutil
 import pytest
 from vwl.apps.cli import main
-from vwl.stages.pipeline import open_run
+from vwl.stages.run import open_run
 from vwl.apps.report import write_report
 from browser import CHROMIUM, Browser
 from conftest import TINY

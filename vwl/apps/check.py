@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from ..data.images import IMAGE_SUFFIXES, ImageSet, read_folder, read_list
 from ..data.datasets import read_dataset
-from ..engine.files import InputError, atomic_path, voc_palette
+from ..errors import InputError
+from ..engine.files import atomic_path, voc_palette
 from .figures import overlay_label
 from ..engine.workers import bar, pooled
 

@@ -17,7 +17,8 @@ from typing import Annotated, Literal, Union
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 from ..data.datasets import find_data, read_dataset
-from ..engine.files import InputError, at_work, read_json
+from ..errors import InputError
+from ..engine.files import at_work, read_json
 from ..engine.settings import PRESETS, STAGE_FIELDS, Recipe, preset
 
 # %% ../../nbs/5_program/20_command_line.ipynb #20d417b4
@@ -174,7 +175,8 @@ def run_all(args:RunArgs):
     if args.until == 'predictions' and read_dataset(run.train.root).test_list and not args.settings.classes: print(f'for the test server: {_submit(run, args.machine)}')
 
 def train(args:TrainArgs):
-    from vwl.stages.pipeline import make_run, train_classifier
+    from vwl.stages.run import make_run
+    from vwl.stages.classifier import train_classifier
     print(f'weights: {train_classifier(make_run(*_places(args), args.settings), args.machine.device, args.machine.workers)}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #1badcccc
@@ -186,37 +188,38 @@ def _changes(args):
 
 def _open(args):
     "The run folder of a stage command, with its changed settings stored."
-    from vwl.stages.pipeline import open_run
+    from vwl.stages.run import open_run
     return open_run(args.run, **_changes(args))
 
 def cams(args:CamsArgs):
-    from vwl.stages.pipeline import make_cams
+    from vwl.stages.cams import make_cams
     run = _open(args); make_cams(run, args.machine.device, args.machine.workers)
     print(f'{len(run.score)} maps: {run.folder/"cams"}')
 
 def seeds(args:SeedsArgs):
-    from vwl.stages.pipeline import make_seeds
+    from vwl.stages.seeds import make_seeds
     run = _open(args); make_seeds(run, args.machine.workers)
     print(f'{len(run.score)} masks: {run.folder/"seeds"}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #64e35bd1
 def irnet(args:IrnetArgs):
-    from vwl.stages.pipeline import train_irnet
+    from vwl.stages.irnet import train_irnet
     print(f'weights: {train_irnet(_open(args), args.machine.device, args.machine.workers)}')
 
 def pseudo_labels(args:PseudoLabelsArgs):
-    from vwl.stages.pipeline import make_pseudo_labels
+    from vwl.stages.pseudo_labels import make_pseudo_labels
     run = _open(args); make_pseudo_labels(run, args.machine.device, args.machine.workers)
     print(f'{len(run.labelled)} pseudo labels: {run.folder/"pseudo_labels"}')
 
 def segment(args:SegmentArgs):
-    from vwl.stages.pipeline import train_segmentation
+    from vwl.stages.segmentation import train_segmentation
     print(f'weights: {train_segmentation(_open(args), args.machine.device, args.machine.workers)}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #65f9282e
 def predict(args:PredictArgs):
     from vwl.engine.processes import world
-    from vwl.stages.pipeline import make_predictions, open_run, predict_folder
+    from vwl.stages.predictions import make_predictions, predict_folder
+    from vwl.stages.run import open_run
     from vwl.apps.report import write_overlays
     if (args.images is None) != (args.out is None): raise InputError('predict: --images and --out belong together: a folder of photographs, and one for their masks')
     if args.images:
@@ -234,7 +237,7 @@ def _submit(run, machine, out='', competition='comp6'):
     "The archive for the test server."
     from vwl.data.images import VOC_CLASSES
     from vwl.engine.processes import world
-    from vwl.stages.pipeline import predict_set
+    from vwl.stages.predictions import predict_set
     from vwl.data.voc import test_set, write_submission
     test_list = read_dataset(run.train.root).test_list
     if not test_list: raise InputError(f'{run.train.root}: has no test images; put VOC2012test.tar there and prepare it again: vwl prepare voc --root {run.train.root}')
@@ -263,24 +266,25 @@ def check(args:CheckArgs):
 
 # %% ../../nbs/5_program/20_command_line.ipynb #7bcf78e9
 def import_cams(args:ImportCamsArgs):
-    from vwl.stages import pipeline
+    from vwl.stages import cams
+    from vwl.stages.run import make_run
     if not args.cams: raise InputError('import-cams: give the folder of the .npy files with --cams')
-    run = pipeline.make_run(*_places(args), args.settings)
-    came, of = pipeline.import_cams(run, args.cams, args.trust_pickles)
+    run = make_run(*_places(args), args.settings)
+    came, of = cams.import_cams(run, args.cams, args.trust_pickles)
     print(f'maps of {came} of {of} images: {run.folder/"cams"}; next: vwl seeds {run.folder}' + ('' if came == of else '; IRNet needs those of all'))
 
 def export_cams(args:ExportCamsArgs):
-    from vwl.stages import pipeline
+    from vwl.stages import cams
     run = _open(args)
     images = dict(train=run.train, scored=run.score, val=run.val)[args.images]
-    pipeline.export_cams(run.on(images), args.out, args.machine.device, args.machine.workers)
+    cams.export_cams(run.on(images), args.out, args.machine.device, args.machine.workers)
     print(f'{len(images)} maps: {args.out}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #8425af9c
 def evaluate(args:EvaluateArgs):
-    from vwl.stages import pipeline
+    from vwl.stages import scores
     run = _open(args)
-    if pipeline.evaluate(run, args.machine.workers) is None: raise InputError(f'{run.score.root}: has no masks to score against, or nothing was made to score; put masks in its folder masks, or make seeds first: vwl seeds {run.folder}')
+    if scores.evaluate(run, args.machine.workers) is None: raise InputError(f'{run.score.root}: has no masks to score against, or nothing was made to score; put masks in its folder masks, or make seeds first: vwl seeds {run.folder}')
     _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
 
 # %% ../../nbs/5_program/20_command_line.ipynb #f5cd7dda
@@ -314,7 +318,7 @@ def experiments(args:ExperimentsArgs):
 def _draw(args, data, common):
     "Figures of tables' runs with the first seed, and of run folders."
     from vwl.apps import experiments as e
-    from vwl.stages.pipeline import open_run
+    from vwl.stages.run import open_run
     runs, tables = {}, [n for n in args.names if n in e.EXPERIMENTS]
     for _, row in e.chosen_rows(tables, args.rows) if tables else ():
         recipe = e.row_recipe(row, args.recipe, common, args.settings.seed)

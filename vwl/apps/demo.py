@@ -14,10 +14,12 @@ import numpy as np
 from .figures import label_names, masks_made, overlay_cam, overlay_label, picture_grid
 from ..engine.files import load_label, read_json, write_json
 from ..metrics import adjacent_leak, coverage, leak
-from ..stages.pipeline import Run, run_pipeline, with_masks
+from ..stages.run import Run
+from ..stages.pipeline import run_pipeline
+from ..stages.scores import with_masks
 from ..engine.settings import preset
 from ..data.scenes import write_scenes
-from ..stages.seeds import load_cams
+from ..data.cams import load_cams
 
 # %% ../../nbs/7_results/01_demo.ipynb #0dc31d14
 ADJACENT = 8 # pixels around an animal, one position of the feature map

@@ -18,17 +18,24 @@ from pathlib import Path
 import numpy as np, torch
 from matplotlib.figure import Figure
 import vwl
-from ..data.images import ImageSet, working_image
+from ..data.images import ImageSet
+from ..pixels import working_image
 from ..data.datasets import read_dataset
 from .demo import drawbacks
 from .figures import Grid, label_names, overlay_cam, overlay_label, picture_grid
-from ..engine.files import AtWork, InputError, at_work, atomic_path, fingerprint, load_label, read_json, sum_of, write_json
+from ..engine.files import AtWork, at_work, atomic_path, fingerprint, load_label, read_json, sum_of, write_json
+from ..errors import InputError
 from ..metrics import mean_iou
 from ..models.classifier import Classifier, scores_of_image
 from ..paper import reported
-from ..stages.pipeline import THRESHOLDS, Run, data_fingerprint, image_sets, load_classifier, make_cams, make_run, pick_device, run_pipeline, sweep_maps, with_masks
+from ..stages.scores import THRESHOLDS, sweep_maps, with_masks
+from ..stages.run import Run, data_fingerprint, image_sets, make_run
+from ..stages.classifier import load_classifier
+from ..stages.cams import make_cams
+from ..engine.processes import pick_device
+from ..stages.pipeline import run_pipeline
 from ..engine.settings import STAGE_FIELDS, Recipe, preset, recipe_from_dict, stages_after
-from ..stages.seeds import load_cams
+from ..data.cams import load_cams
 from .word_figures import WordSurvey, project_words, similarity_picture, survey_words
 from ..engine.workers import bar
 

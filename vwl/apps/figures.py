@@ -17,12 +17,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
-from ..data.images import ImageSet, working_image
-from ..engine.files import InputError, atomic_path, load_label, voc_palette
+from ..data.images import ImageSet
+from ..pixels import working_image
+from ..errors import InputError
+from ..engine.files import atomic_path, load_label, voc_palette
 from ..models.irnet import IRNet, edge_map
 from ..metrics import class_iou, confusion_matrix, mean_iou
-from ..stages.pipeline import Run
-from ..stages.seeds import load_cams
+from ..stages.run import Run
+from ..data.cams import load_cams
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #bedeeb26
 def cam_layer(

@@ -18,7 +18,10 @@ from ..data.images import ImageSet
 from ..data.datasets import paper_figure, read_dataset
 from .figures import ImageScore, Made, data_uri, image_scores, on_all_images, overlay_label
 from ..engine.files import atomic_path, load_label, read_json, voc_palette
-from ..stages.pipeline import Run, load_irnet, over_images, pick_device
+from ..stages.run import Run
+from ..stages.irnet import load_irnet
+from ..stages.images import over_images
+from ..engine.processes import pick_device
 from ..engine.settings import preset
 from .word_figures import project_words, similarity_picture, survey_words
 from ..engine.workers import bar

@@ -10,9 +10,10 @@ __all__ = ['ImageWords', 'image_words', 'cut_out', 'WordSurvey', 'survey_words',
 from dataclasses import dataclass
 import matplotlib, numpy as np, torch, torch.nn.functional as F
 from PIL import Image
-from ..data.images import to_tensor, working_image
+from ..pixels import to_tensor, working_image
 from ..models.classifier import Classifier
-from ..stages.pipeline import Run, load_classifier
+from ..stages.run import Run
+from ..stages.classifier import load_classifier
 from ..words import assign_words, reconstruct_codebook, word_probabilities
 from ..engine.workers import bar
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 import numpy as np
 from .datasets import Archive, DataSet, check_counts, get_archive, write_dataset
-from ..engine.files import InputError, atomic_path, save_label
+from ..errors import InputError
+from ..engine.files import atomic_path, save_label
 from .voc import read_size, write_tags
 from ..engine.workers import bar, pooled
 

@@ -11,7 +11,8 @@ import contextlib, gzip, hashlib, http.client, lzma, os, shutil, struct, tarfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from ..engine.files import InputError, atomic_path, is_file, read_json, write_json
+from ..errors import InputError
+from ..engine.files import atomic_path, is_file, read_json, write_json
 from ..paper import reported
 from ..engine.settings import Recipe, recipe_from_dict
 from ..engine.workers import bar

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 import numpy as np, torch
 import torch.nn.functional as F
-from ..engine.files import InputError, atomic_path
-from ..stages.seeds import strided_size
+from ..errors import InputError
+from ..engine.files import atomic_path
+from .cams import strided_size
 
 # %% ../../nbs/4_data/08_exchange.ipynb #f3bedae2
 def write_published_cams(

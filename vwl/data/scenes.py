@@ -17,7 +17,8 @@ from typing import Callable
 import numpy as np
 from numpy.random import Generator, default_rng
 from PIL import Image, ImageDraw
-from ..engine.files import InputError, label_image, voc_palette
+from ..errors import InputError
+from ..engine.files import label_image, voc_palette
 
 # %% ../../nbs/4_data/09_scenes.ipynb #aeba3bf5
 ANIMALS = ('fox', 'frog', 'lion', 'owl', 'penguin', 'rabbit')

@@ -15,7 +15,8 @@ import numpy as np, scipy.io
 from PIL import Image
 from .images import VOC_CLASSES, ImageSet, read_list
 from .datasets import INSIDE, Archive, DataSet, check_counts, get_archive, is_unpacked, write_dataset
-from ..engine.files import InputError, atomic_path, load_label, save_label, voc_palette
+from ..errors import InputError
+from ..engine.files import atomic_path, load_label, save_label, voc_palette
 from ..engine.workers import bar, pooled
 
 # %% ../../nbs/4_data/05_voc.ipynb #1933fe09

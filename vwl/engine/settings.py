@@ -9,7 +9,7 @@ __all__ = ['Pooling', 'Words', 'Backbone', 'STAGE_FIELDS', 'PRESETS', 'Recipe', 
 import difflib
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args, get_origin
-from .files import InputError
+from ..errors import InputError
 
 # %% ../../nbs/5_program/03_settings.ipynb #92212c6a
 Pooling  = Literal['hp', 'gap', 'gmp', 'gwrp', 'lse']

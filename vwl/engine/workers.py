@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from fastprogress import progress_bar
 from fastprogress.fastprogress import ProgressBar
-from .files import InputError
+from ..errors import InputError
 
 # %% ../../nbs/5_program/05_workers.ipynb #3b3e47a7
 def bar(

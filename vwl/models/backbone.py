@@ -12,7 +12,7 @@ from pathlib import Path
 import torch, torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from ..engine.files import InputError
+from ..errors import InputError
 
 # %% ../../nbs/1_method/05_backbone.ipynb #887b3009
 class Backbone(nn.Module):

@@ -15,7 +15,7 @@ import torch, torch.nn.functional as F
 from torch import Tensor, nn
 from .backbone import build_backbone
 from ..cam import class_activation_maps
-from ..data.images import to_tensor
+from ..pixels import to_tensor
 from ..engine.processes import world
 from ..losses import classification_loss
 from ..pooling import POOLING

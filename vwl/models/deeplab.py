@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ASPP', 'DeepLabV2', 'as_caffe', 'caffe_weights', 'segmentation_loss', 'segmentation_optimizer', 'segmentation_step',
-           'segmentation_trainer', 'class_probabilities', 'likely_classes', 'crf_label', 'load_segmentation']
+           'class_probabilities', 'likely_classes', 'crf_label', 'load_segmentation']
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #2318b2e7
 import re
@@ -14,12 +14,12 @@ import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from .backbone import build_backbone, load_weights, place, read_weights
-from ..data.images import MEAN, STD, ImageSet, LabelledCrops, to_tensor
+from ..pixels import MEAN, STD, to_tensor
 from ..engine.processes import bare, part_sizes, world
-from ..engine.files import InputError
+from ..errors import InputError
 from ..engine.settings import Recipe
-from ..stages.seeds import CRFSettings, dense_crf
-from .training import Trainer, descend, poly, sgd
+from ..crf import CRFSettings, dense_crf
+from ..engine.trainer import descend, poly, sgd
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #90b8ea35
 class ASPP(nn.Module):
@@ -149,23 +149,6 @@ def segmentation_step(
             losses.append(loss.item()); yield loss
     descend(optimizer, loss_of_parts(), poly(step//r.seg_lr_every*r.seg_lr_every, steps, r.poly_power))
     return dict(loss=sum(losses))
-
-# %% ../../nbs/3_segmentation/01_deeplab.ipynb #bb88c8be
-def segmentation_trainer(
-    recipe:Recipe, # all settings
-    images:ImageSet, # to train on
-    label:Callable[[int], np.ndarray], # i -> (H, W) uint8 ids of image i, 255 counts for nothing
-    device:str='cpu', # torch device
-    workers:int=0, # processes that load images
-    weights:str|None=None, # of the backbone; None = the recipe's
-)->Trainer:
-    "DeepLabV2's training."
-    r = recipe
-    torch.manual_seed(r.seed)
-    net = place(DeepLabV2(r, len(images.classes)+1, weights), r, device)
-    times = max(1, r.seg_steps*r.seg_batch_size//(10*len(images)))           # epochs of about a tenth of the training, where one pass isn't more
-    crops = lambda epoch: LabelledCrops(images, label, r.seg_crop_scales, r.seg_crop, r.seed, epoch, corner=True, times=times, long_side=r.cam_long_side)
-    return Trainer(net, segmentation_optimizer(net), segmentation_step, crops, r.seg_batch_size, r.seg_accumulate, steps=r.seg_steps, device=device, workers=workers)
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #44e3c6f1
 @torch.inference_mode()
