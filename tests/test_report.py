@@ -74,14 +74,14 @@ def test_keyboard(page):
     page.evaluate('document.querySelector("nav a:last-child").focus()')
     reached = []
     for _ in range(30):
-        page.press('Tab', 9)
+        page.press('Tab')
         reached.append(page.evaluate('document.activeElement.name || document.activeElement.tagName'))
         if reached[-1] == 'strength': break
     assert [r for r in reached if r in ('class', 'order', 'strength')] == ['class', 'order', 'strength'] and 'SUMMARY' in reached
-    page.press('ArrowLeft', 37)
+    page.press('ArrowLeft')
     assert page.evaluate('getComputedStyle(document.documentElement).getPropertyValue("--strength").trim()') == '0.59'
     page.evaluate('document.forms.filter.elements.order.focus()')
-    page.press('ArrowDown', 40)
+    page.press('ArrowDown')
     scores = page.evaluate(SCORES)
     assert page.evaluate('document.activeElement.value') == 'worst' and scores == sorted(scores)
 
@@ -90,11 +90,10 @@ def test_readable(page):
     light = '''(() => { const m = c => c.match(/[\\d.]+/g).map(Number), s = getComputedStyle(document.querySelector(".chart text"))
         return m(s.fill).slice(0, 3).reduce((a, b) => a + b) })()'''
     for scheme, bright in ('light', False), ('dark', True):
-        page.send('Emulation.setDeviceMetricsOverride', width=390, height=800, deviceScaleFactor=1, mobile=True)
-        page.send('Emulation.setEmulatedMedia', features=[dict(name='prefers-color-scheme', value=scheme)])
+        page.screen(390, 800, dark=scheme == 'dark')
         assert page.evaluate('document.documentElement.scrollWidth') <= 390
         assert (page.evaluate(light) > 400) == bright
-    page.send('Emulation.clearDeviceMetricsOverride'), page.send('Emulation.setEmulatedMedia', features=[])
+    page.screen()
 
 def test_any_name(browser, data, tmp_path):
     "Names of images, classes and the run are text wherever they stand, whatever is in them."

@@ -175,8 +175,8 @@ def test_search(site, browser):
     browser.screen(1280)
     browser.open(site/'index.html')
     browser.evaluate("document.querySelector('input[name=q]').focus()")
-    browser.send('Input.insertText', text='hybrid_pool')
-    browser.press('Enter', 13)
+    browser.type('hybrid_pool')
+    browser.press('Enter')
     browser.wait("document.querySelector('ul.search a')")
     browser.evaluate("document.querySelector('ul.search a').click()")
     browser.wait("location.hash == '#vwl.pooling.hybrid_pool' && document.getElementById('vwl.pooling.hybrid_pool')")
@@ -194,11 +194,11 @@ def test_keyboard(site, browser):
     "The first tab stop leads past the sidebar; where the reader is can be seen."
     browser.screen(1280)
     browser.open(site/'nbs/1_method/01_cam.html', TYPESET)
-    browser.press('Tab', 9)
+    browser.press('Tab')
     assert browser.evaluate("document.activeElement.getAttribute('href')") == '#furo-main-content'
     browser.wait("document.activeElement.getBoundingClientRect().top >= 0", 5)
-    browser.press('Enter', 13)
-    browser.press('Tab', 9)
+    browser.press('Enter')
+    browser.press('Tab')
     assert browser.evaluate("document.activeElement.closest('#furo-main-content, .content, article') != null")
 
 def test_browser_notices(tmp_path, browser):

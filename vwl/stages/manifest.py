@@ -16,6 +16,7 @@ def stage_folder(run, path): return run.folder/path.relative_to(run.folder).part
 
 def log_file(run, path, name=None): record(stage_folder(run, name or path), path, name)
 
+# %% ../../nbs/5_program/08_manifest.ipynb #2e897743
 def file_states(run, paths):
     "'whole', 'gone', 'new' (a kill came before its sum) or 'damaged' for each of the files of one stage."
     folder = None
@@ -24,6 +25,7 @@ def file_states(run, paths):
         known = sums.get(path.relative_to(folder).as_posix())
         yield 'gone' if not path.exists() else 'new' if known is None else 'whole' if sum_of(path) in known else 'damaged'
 
+# %% ../../nbs/5_program/08_manifest.ipynb #c1ff836a
 def intact(run, paths):
     "Whether each of some files of one stage is there as it was written; says which are damaged."
     paths, same = itertools.tee(paths)
@@ -37,6 +39,7 @@ def unfinished(run, names, paths_of):
     whole = intact(run, (p for i in mine for p in paths_of(names[i])))
     return [i for i in mine if not all([next(whole) for _ in paths_of(names[i])])]
 
+# %% ../../nbs/5_program/08_manifest.ipynb #8126a8a3
 def write_stage_manifest(run, stage):
     "Wait for all processes; then the sums of a stage's files are put in order."
     world().wait()
