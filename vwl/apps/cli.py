@@ -301,7 +301,7 @@ def _columns(rows): # lists of text, the head first
 def experiments(args:ExperimentsArgs):
     from vwl.apps import experiments as e
     if args.action == 'list':
-        print(_columns(e.describe_experiments()) + '\n\nat the paper\'s sizes, for one seed; run one: vwl experiments run table4 --data FOLDER')
+        print(_columns(e.describe_experiments()) + '\n\nat the published sizes, for one seed; run one: vwl experiments run table4 --data FOLDER')
         return
     if not args.names: raise InputError(f'experiments {args.action}: name a table ({", ".join(e.EXPERIMENTS)})')
     if args.seeds < 1: raise InputError('--seeds must be at least 1')

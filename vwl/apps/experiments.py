@@ -569,7 +569,7 @@ def costs(
 def describe_experiments(
     tflops:float=50., # sustained, of the GPU
 )->list[tuple[str, ...]]: # head and rows
-    "All experiments, and what each takes at the paper's sizes, for one seed."
+    "All experiments, and what each takes at the published sizes, for one seed."
     rows = [('', 'shows', 'rows', 'trainings', f'GPU hours at {tflops:g} TFLOP/s', 'GB of GPU memory, at least', 'CRF hours of one core', 'GB on disk')]
     for name, e in EXPERIMENTS.items():
         c = costs(e)
