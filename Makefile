@@ -15,8 +15,9 @@ $(VENV)/installed: settings.ini setup.py pyproject.toml
 demo: $(VENV)/installed
 	$(BIN)/vwl demo
 
-## every notebook, every test
+## floors, every notebook, every test
 test: $(VENV)/installed
+	$(BIN)/lint-imports
 	$(BIN)/nbdev-test --n-workers 2 --timing
 	$(BIN)/python -m pytest
 

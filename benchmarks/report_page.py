@@ -1,16 +1,15 @@
-"""How long a run's report takes to open and to answer, in Debian's Chromium and from a file.
+"""How long a run's report takes to open and to answer, in the system's Chromium and from a file.
 
     python benchmarks/report_page.py runs/demo/hp-vwl-l [--pictures 500] [--times 5]
 
 Medians in milliseconds since the start of the navigation: the first paint, the load event, and the first frame after it; then how
-long a change of order takes until the next frame. `websocket-client` and Chromium have to be there, as for the tests.
+long a change of order takes until the next frame. Chromium has to be there, as for the tests.
 """
-import argparse, statistics, sys, tempfile
+import argparse, shutil, statistics, tempfile
 from pathlib import Path
 from vwl.stages.run import open_run
 from vwl.apps.report import write_report
-sys.path.insert(0, str(Path(__file__).parent.parent/'tests'))
-from browser import Browser
+from playwright.sync_api import sync_playwright
 
 FRAME = 'new Promise(done => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))'
 PAINT = 'new Promise(done => new PerformanceObserver(l => done(l.getEntriesByName("first-contentful-paint")[0].startTime)).observe({type: "paint", buffered: true}))'
@@ -20,10 +19,14 @@ SORT = f'''(async () => {{ const start = performance.now(), order = document.for
 
 def once(path):
     "The times of one opening in a fresh browser."
-    with Browser() as page:
-        page.open(path)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which('chromium'), args=['--no-sandbox', '--enable-features=PaintHolding'])
+        page = browser.new_page()
+        page.goto(path.absolute().as_uri())
         frame = page.evaluate(FRAME)
-        return dict(paint=page.evaluate(PAINT), load=page.evaluate(LOAD), frame=frame, sort=page.evaluate(SORT))
+        times = dict(paint=page.evaluate(PAINT), load=page.evaluate(LOAD), frame=frame, sort=page.evaluate(SORT))
+        browser.close()
+    return times
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

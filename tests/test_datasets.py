@@ -10,7 +10,7 @@ from vwl.stages.run import open_run
 from vwl.apps.report import results_table
 from vwl.data.cams import load_cams
 from conftest import SMALL, WHOLE, WHOLE_SETTINGS
-from look_alike import write_coco, write_voc
+from vwl.data.look_alikes import write_coco, write_voc
 
 # a few steps of each stage with the networks of the paper, from random numbers, which want moving statistics
 FULL = ['--no-freeze-batchnorm', '--no-seg-freeze-batchnorm', '--weights', 'none', '--irn-weights', 'none', '--seg-weights', 'none', '--epochs', '1', '--batch-size', '2', '--crop', '96', '--long-side', '80', '120', '--scales', '1',
@@ -60,8 +60,8 @@ def test_tables_of_voc(voc, tmp_path, capsys):
     main(['experiments', 'run', 'table1', 'table2', '--rows', 'VWL-L', 'fully supervised', '--data', str(voc), '--out', str(tmp_path/'out'), *FULL])
     out = capsys.readouterr().out
     assert out.count('classifier: ')+out.count('training resnet101, pooling') == 1 and '71.4' in out and '69.2' in out and '76.3' in out and 'not run' not in out
-    bound, tags = sorted((read_json(p) for p in (tmp_path/'out'/'results').iterdir()), key=lambda r: len(r['figures']))
-    assert set(bound['figures']) == {'segmentation', 'segmentation_crf'} and bound['recipe']['seg_labels'] == 'masks'
+    bound, tags = sorted((read_json(p) for p in (tmp_path/'out'/'results').rglob('*.json')), key=lambda r: len(r['figures']))
+    assert set(bound['figures']) == {'segmentation', 'segmentation_crf'} and bound['settings']['seg_labels'] == 'masks'
     assert {'cam', 'cam_best', 'crf', 'pseudo', 'segmentation_crf', 'val', 'ap_words'} <= set(tags['figures']) and tags['data']['val'] == 2
 
 def test_prepared_again(voc):

@@ -8,7 +8,7 @@ from vwl.engine.settings import preset
 from conftest import SMALL
 
 def table(data, out, *more): return ['experiments', 'run', 'table9', '--data', str(data), '--out', str(out), *SMALL, '--crf', 'none', *more]
-def results(out): return {p.stem: json.loads(p.read_text()) for p in (out/'results').glob('*.json')}
+def results(out): return {r['key']: r for r in (json.loads(p.read_text()) for p in (out/'results').rglob('*.json'))}
 
 @pytest.fixture(scope='module')
 def ran(finished, tmp_path_factory):
@@ -19,13 +19,13 @@ def ran(finished, tmp_path_factory):
 
 def test_found_again(ran, capsys):
     data, out = ran
-    before = {p: p.read_bytes() for p in (out/'results').iterdir()}
-    assert sorted((r['seed'], r['recipe']['words']) for r in results(out).values()) == [(1, 'learned'), (1, 'none'), (2, 'learned'), (2, 'none')]
+    before = {p: p.read_bytes() for p in (out/'results').rglob('*.json')}
+    assert sorted((r['seed'], r['settings']['words']) for r in results(out).values()) == [(1, 'learned'), (1, 'none'), (2, 'learned'), (2, 'none')]
     capsys.readouterr()
     main(table(data, out, '--rows', 'no words', 'words by GAP', '--seeds', '2'))
     said = capsys.readouterr().out
     assert 'seed 1' not in said and '±' in said and '1 2' in said
-    assert {p: p.read_bytes() for p in (out/'results').iterdir()} == before
+    assert {p: p.read_bytes() for p in (out/'results').rglob('*.json')} == before
 
 def test_figures_stand_alone(ran, tmp_path, capsys):
     "Figures that were copied from another machine are found without their runs, and the data may lie elsewhere."
@@ -39,7 +39,7 @@ def test_figures_stand_alone(ran, tmp_path, capsys):
 def test_a_row_is_its_run_command(ran, tmp_path):
     "The command that is stored beside a row's figures gives them."
     data, out = ran
-    key, found = next((k, r) for k, r in results(out).items() if r['seed'] == 2 and r['recipe']['words'] == 'learned')
+    key, found = next((k, r) for k, r in results(out).items() if r['seed'] == 2 and r['settings']['words'] == 'learned')
     words = [str(data) if w == 'FOLDER' else w for w in found['command'].split()]
     assert words[:2] == ['vwl', 'run']
     main([*words[1:], '--out', str(tmp_path/'run'), '--device', 'cpu', '--workers', '0'])
@@ -49,7 +49,7 @@ def test_a_row_is_its_run_command(ran, tmp_path):
 def test_goes_on_after_a_kill(ran, tmp_path):
     "A row that was stopped after its training goes on, and ends with the same figures."
     data, out = ran
-    key, found = next((k, r) for k, r in results(out).items() if r['seed'] == 1 and r['recipe']['words'] == 'none')
+    key, found = next((k, r) for k, r in results(out).items() if r['seed'] == 1 and r['settings']['words'] == 'none')
     shutil.copytree(out/'runs'/key, tmp_path/'out'/'runs'/key)
     for stage in 'cams', 'seeds': shutil.rmtree(tmp_path/'out'/'runs'/key/stage)
     weights = tmp_path/'out'/'runs'/key/'classifier'/'weights.safetensors'
@@ -61,12 +61,12 @@ def test_goes_on_after_a_kill(ran, tmp_path):
 def test_shared_by_processes(ran, tmp_path, capsys):
     "A row that another process is at work on is left to it; the others run."
     data, out = ran
-    key = next(k for k, r in results(out).items() if r['seed'] == 1 and r['recipe']['words'] == 'none')
+    key = next(k for k, r in results(out).items() if r['seed'] == 1 and r['settings']['words'] == 'none')
     folder = tmp_path/'out'/'runs'/key
     with at_work(folder):
         other = subprocess.run([sys.executable, '-m', 'vwl', *table(data, tmp_path/'out', '--rows', 'no words', 'words by GAP')], capture_output=True, text=True)
     assert other.returncode == 0 and 'left to another process' in other.stdout and 'not run' in other.stdout
-    assert [r['recipe']['words'] for r in results(tmp_path/'out').values()] == ['learned']
+    assert [r['settings']['words'] for r in results(tmp_path/'out').values()] == ['learned']
 
 def test_trainings_are_shared(ran, tmp_path):
     "Rows that differ in a late stage alone have one classifier."
@@ -106,23 +106,13 @@ def test_without_masks(data, tmp_path, fails):
 def test_spoiled_figures(ran, tmp_path, fails):
     data, out = ran
     shutil.copytree(out/'results', tmp_path/'out'/'results')
-    next((tmp_path/'out'/'results').iterdir()).write_text('{"figures": 1')
+    next((tmp_path/'out'/'results').rglob('*.json')).write_text('{"figures": 1')
     assert 'not readable as JSON' in fails(*table(data, tmp_path/'out', '--rows', 'no words', 'words by GAP'))
 
 def test_figures_counted_once(ran, tmp_path, fails):
     "A run whose figures lie there under two names isn't two seeds."
     data, out = ran
     shutil.copytree(out/'results', tmp_path/'out'/'results')
-    first = next((tmp_path/'out'/'results').iterdir())
-    shutil.copy(first, first.with_name('0123456789abcdef.json'))
-    assert 'two runs of the row' in fails(*table(data, tmp_path/'out', '--rows', 'no words', 'words by GAP', '--seeds', '2'))
-
-def test_the_sweep_names_rows_that_are_there():
-    sys.path.insert(0, str(Path(__file__).parents[1]/'benchmarks'))
-    import sweep
-    from vwl.apps.experiments import chosen_rows, row_recipe
-    for parts in sweep.LISTS.values():
-        for network, names, rows, seeds, fields in parts:
-            settings = sweep.common(network, Path('weights'), fields)
-            recipes = [row_recipe(row, 'code', settings, seeds) for _, row in chosen_rows(names, rows)]
-            assert len(recipes) >= len(rows) and {r.backbone for r in recipes} == {network}
+    first = next((tmp_path/'out'/'results').rglob('*.json'))
+    shutil.copy(first, first.with_name('the-same-again.json'))
+    assert 'once more; take one of them away' in fails(*table(data, tmp_path/'out', '--rows', 'no words', 'words by GAP', '--seeds', '2'))

@@ -22,7 +22,7 @@ from ..engine.files import at_work, read_json
 from ..engine.settings import PRESETS, STAGE_FIELDS, Recipe, preset
 
 # %% ../../nbs/5_program/20_command_line.ipynb #20d417b4
-Preset = Literal['paper', 'code', 'toy']
+Preset = Literal['paper', 'code', 'toy', 'animals']
 
 @dataclass
 class Workers:
@@ -40,7 +40,7 @@ class BeginArgs:
     folder: Annotated[Positional[str], arg(metavar='FOLDER')] # images with tags.csv (columns image,tags); masks optional; or a prepared data set: voc and coco are those in data/
     settings: OmitArgPrefixes[Recipe]
     out: Annotated[str, arg(metavar='RUN')] = '' # run folder; none = runs/FOLDER-RECIPE
-    recipe: Preset = 'paper' # settings to start from: what the paper states, what its code does, or small; each field below can be changed
+    recipe: Preset = 'paper' # settings to start from: what the paper states, what its code does, a small network on generated scenes, or one on photographs of animals; each field below can be changed
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
 
 @dataclass

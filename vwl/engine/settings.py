@@ -255,13 +255,19 @@ PRESETS = dict(
                    irn_backbone='small', irn_weights='classifier', irn_epochs=2, irn_batch_size=16, irn_crop=96, irn_momentum=.9, irn_radius=7,
                    seg_backbone='small', seg_weights='classifier', seg_freeze_batchnorm=False, seg_output_stride=8, seg_rates=(1, 2, 3, 4),
                    seg_scales=(1.,), seg_steps=150, seg_batch_size=16, seg_crop=96, seg_lr=.01, seg_head=1., seg_init=.003))
+PRESETS |= dict(
+    animals = replace(PRESETS['code'], classes=('cat', 'cow', 'dog', 'horse', 'sheep'), train_list='ImageSets/Segmentation/train_aug.txt',
+                      score_list='ImageSets/Segmentation/train.txt', val_list='ImageSets/Segmentation/val.txt', backbone='mobilenet_v2', n_words=64,
+                      crop=224, long_side=(192, 384), epochs=2, kept_epoch=0, momentum=.9, lr_classes=0, lr_backbone=.0005, lr_heads=.005,
+                      scales=(1., .5, 1.5), flip=False, crf='none'))
 
 # %% ../../nbs/5_program/03_settings.ipynb #42670d04
-_MEMORY_BANK = dict(paper=dict(frozen_stages=1), code=dict(frozen_stages=1, codebook_init='sampled', kept_epoch=0))
+_MEMORY_BANK = dict(paper=dict(frozen_stages=1), code=dict(frozen_stages=1, codebook_init='sampled', kept_epoch=0),
+                    animals=dict(frozen_stages=1, codebook_init='sampled'))
 
 # %% ../../nbs/5_program/03_settings.ipynb #a833d9c4
 def preset(
-    name:str='paper', /, # 'paper', 'code' or 'toy'
+    name:str='paper', /, # key of `PRESETS`
     **changes, # fields of `Recipe` to set
 )->Recipe:
     "A named recipe, with what the published code does differently for `words='memory'`, then `changes`."
