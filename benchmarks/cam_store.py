@@ -17,18 +17,18 @@ from vwl.stages.classifier import load_classifier
 from vwl.stages.run import open_run
 from vwl.data.cams import load_cams, save_cams, strided_size
 from vwl.seeds import multi_scale_maps, normalise_maps
-from vwl.engine.workers import bar
+from vwl.engine.workers import progress
 
 def measure(run, indices):
     "mIoU and bytes of each way to keep the maps."
-    net, r, n = load_classifier(run), run.recipe, len(run.score.classes)+1
+    net, r, n = load_classifier(run), run.recipe, len(run.scored.classes)+1
     ways = ('float32, full size', '8 bits, stride 4', '16 bits, stride 4')
     histograms, sizes = {w: 0 for w in ways}, {w: 0 for w in ways}
     with tempfile.TemporaryDirectory() as home:
-        for i in bar(indices):
-            image, truth = np.asarray(working_image(run.score.image(i), r.cam_long_side)), run.score.mask(i)
-            size, keys = image.shape[:2], image_keys(net, image, run.score.labels[i], r)
-            scaled, ids = [np.asarray(resize(working_image(run.score.image(i), r.cam_long_side), s)) for s in r.scales], [k+1 for k in keys]
+        for i in progress(indices):
+            image, truth = np.asarray(working_image(run.scored.image(i), r.cam_long_side)), run.scored.mask(i)
+            size, keys = image.shape[:2], image_keys(net, image, run.scored.labels[i], r)
+            scaled, ids = [np.asarray(resize(working_image(run.scored.image(i), r.cam_long_side), s)) for s in r.scales], [k+1 for k in keys]
             make = lambda at: normalise_maps(multi_scale_maps(net.maps, scaled, keys, at, r.flip, r.flip_merge))
             full, small = make(size), make(strided_size(*size))
             kept = {ways[0]: full.numpy()}
@@ -52,7 +52,7 @@ def main():
     a.add_argument('--out', type=Path, default=Path('nbs/7_results/stored/cam_store.json'))
     args = a.parse_args()
     run = open_run(args.run)
-    found = dict(images=len(range(0, len(run.score), args.every)), threshold=run.recipe.threshold, ways=measure(run, range(0, len(run.score), args.every)))
+    found = dict(images=len(range(0, len(run.scored), args.every)), threshold=run.recipe.threshold, ways=measure(run, range(0, len(run.scored), args.every)))
     print(json.dumps(found, indent=1))
     kept = json.loads(args.out.read_text()) if args.out.exists() else {}
     args.out.write_text(json.dumps(kept | {args.name or args.run.name: found}, indent=1)+'\n')

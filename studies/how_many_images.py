@@ -43,7 +43,7 @@ if __name__ == '__main__':
         recipe = preset('toy', epochs=6*most//n, train_list=f'lists/{n}.txt', score_list='lists/scored.txt', crf='none')
         run = run_pipeline(data, out/f'{n}-{dropped}', recipe, 'cpu', until='seeds')
         m, h = read_json(run.folder/'metrics.json'), read_json(run.folder/'classifier'/'history.json')
-        unseen = classification_loss(scores(run, run.score), torch.from_numpy(run.score.labels)).item()
+        unseen = classification_loss(scores(run, run.scored), torch.from_numpy(run.scored.labels)).item()
         rows.append(dict(images=n, dropped=dropped, a_class=round(float(run.train.labels.sum(0).mean())), epochs=recipe.epochs, steps=h['steps'],
                          miou=m['cam_best']['miou'], threshold=m['cam_best']['threshold'], loss=h['losses'][-1]['cls'], unseen_loss=unseen))
         if dropped: rows[-1] |= doubted(run, {Path(image).stem: tags for image, tags in rows_of})

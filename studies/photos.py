@@ -28,14 +28,14 @@ METHODS = {
 
 def crf_confusion(run):
     "Confusion matrix of a run's one image after CRF; writes nothing."
-    truth, image = run.score.mask(0), np.asarray(run.score.image(0))
-    cams, keys = load_cams(run.cam(run.score.names[0]), truth.shape)
-    return confusion_matrix(crf_seeds(image, cams, keys, run.recipe.crf_background), truth, len(run.score.classes)+1)
+    truth, image = run.scored.mask(0), np.asarray(run.scored.image(0))
+    cams, keys = load_cams(run.cam_path(run.scored.names[0]), truth.shape)
+    return confusion_matrix(crf_seeds(image, cams, keys, run.recipe.crf_background), truth, len(run.scored.classes)+1)
 
 def matched_crf(run, threshold, workers):
     "The CRF's mIoU with a background score 0.02 above the best threshold, as the published 0.15 is above 0.13."
     run = replace(run, recipe=replace(run.recipe, crf_background=round(threshold+.02, 2)))
-    return dict(background=run.recipe.crf_background, miou=mean_iou(sum(over_images(crf_confusion, run, range(len(run.score)), workers))))
+    return dict(background=run.recipe.crf_background, miou=mean_iou(sum(over_images(crf_confusion, run, range(len(run.scored)), workers))))
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -33,30 +33,30 @@ RUNS = {'vwl-l-64': {}, 'supervised': dict(seg_labels='masks')}
 def walked_sweep(run):
     "mIoU of pseudo labels on the scored images at every background score."
     net, total = load_irnet(run), 0
-    for i, name in enumerate(run.score.names):
-        truth, (edge, _) = run.score.mask(i), edge_map(net, run.score.image(i))
-        cams, keys = load_cams(run.cam(name), truth.shape, edge.shape[1:])
+    for i, name in enumerate(run.scored.names):
+        truth, (edge, _) = run.scored.mask(i), edge_map(net, run.scored.image(i))
+        cams, keys = load_cams(run.cam_path(name), truth.shape, edge.shape[1:])
         walked = random_walk(torch.from_numpy(cams), edge, run.recipe.walk_radius, run.recipe.walk_beta, run.recipe.walk_steps)
         full = F.interpolate(walked[None], scale_factor=net.stride, mode='bilinear')[0, :, :truth.shape[0], :truth.shape[1]]
-        total = total + threshold_histogram((full/full.max().clamp_min(1e-12)).numpy(), keys, truth, len(run.score.classes)+1, THRESHOLDS)
+        total = total + threshold_histogram((full/full.max().clamp_min(1e-12)).numpy(), keys, truth, len(run.scored.classes)+1, THRESHOLDS)
     return dict(threshold=THRESHOLDS.tolist(), miou=[mean_iou(N) for N in sweep_thresholds(total)])
 
 def draw(run, bound, path, n=5):
     "Training photographs on the way to pseudo labels, validation photographs with both networks' predictions."
-    net, images = load_irnet(run), run.score.select(np.linspace(3, len(run.score)-4, n).astype(int))
-    kinds, titles, legend = ('photograph', 'CAM', "IRNet's edges", 'pseudo label', 'truth'), [], dict(enumerate(run.score.classes, 1))
+    net, images = load_irnet(run), run.scored.select(np.linspace(3, len(run.scored)-4, n).astype(int))
+    kinds, titles, legend = ('photograph', 'CAM', "IRNet's edges", 'pseudo label', 'truth'), [], dict(enumerate(run.scored.classes, 1))
     rows = {k: [] for k in kinds}
     for i, name in enumerate(images.names):
-        image, (cam, key) = np.asarray(images.image(i)), (a[0] for a in load_cams(run.cam(name)))
+        image, (cam, key) = np.asarray(images.image(i)), (a[0] for a in load_cams(run.cam_path(name)))
         edge = edge_layer(edge_map(net, images.image(i))[0][0].numpy())[..., :3]
-        panels = [image, overlay_cam(image, cam), edge, overlay_label(image, load_label(run.pseudo(name)), .75), overlay_label(image, images.mask(i), .75)]
+        panels = [image, overlay_cam(image, cam), edge, overlay_label(image, load_label(run.pseudo_label_path(name)), .75), overlay_label(image, images.mask(i), .75)]
         for row, panel in zip(rows.values(), panels): row.append(panel)
-        titles.append(run.score.classes[key-1])
+        titles.append(run.scored.classes[key-1])
     picture_grid(rows, titles, legend, side=1.2).save(path/'pseudo_labels.png')
     images = run.val.select(np.linspace(2, len(run.val)-3, n).astype(int))
     rows = {k: [] for k in ('photograph', 'from tags', 'fully supervised', 'truth')}
     for i, name in enumerate(images.names):
-        image, masks = np.asarray(images.image(i)), [load_label(r.prediction('crf', name)) for r in (run, bound)]+[images.mask(i)]
+        image, masks = np.asarray(images.image(i)), [load_label(r.prediction_path('crf', name)) for r in (run, bound)]+[images.mask(i)]
         for row, panel in zip(rows.values(), [image]+[overlay_label(image, m, .75) for m in masks]): row.append(panel)
     picture_grid(rows, legend=legend, side=1.2).save(path/'predictions.png')
 

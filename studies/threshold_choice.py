@@ -16,9 +16,9 @@ from vwl.data.cams import load_cams
 
 def histograms(run):
     "(N, T+1, n, n): what the threshold sweep needs of each scored image."
-    for i, name in enumerate(run.score.names):
-        truth = run.score.mask(i)
-        yield threshold_histogram(*load_cams(run.cam(name), at=truth.shape), truth, len(run.score.classes)+1, THRESHOLDS)
+    for i, name in enumerate(run.scored.names):
+        truth = run.scored.mask(i)
+        yield threshold_histogram(*load_cams(run.cam_path(name), at=truth.shape), truth, len(run.scored.classes)+1, THRESHOLDS)
 
 def with_few_masks(each, draws=200, seed=0):
     "n -> (mean, 10 % quantile) of the mIoU on all images at the threshold chosen on n of them."
@@ -32,9 +32,9 @@ def with_few_masks(each, draws=200, seed=0):
 
 def without_masks(run, indices, thresholds):
     "mIoU between the masks at each threshold and the same after CRF."
-    n, totals = len(run.score.classes)+1, [0]*len(thresholds)
+    n, totals = len(run.scored.classes)+1, [0]*len(thresholds)
     for i in indices:
-        image = np.asarray(run.score.image(i)); cams, keys = load_cams(run.cam(run.score.names[i]), at=image.shape[:2])
+        image = np.asarray(run.scored.image(i)); cams, keys = load_cams(run.cam_path(run.scored.names[i]), at=image.shape[:2])
         for j, t in enumerate(thresholds): totals[j] = totals[j] + confusion_matrix(crf_seeds(image, cams, keys, t), threshold_seeds(cams, keys, t), n)
     return [mean_iou(N) for N in totals]
 
@@ -46,7 +46,7 @@ if __name__ == '__main__':
     each = np.stack(list(histograms(run)))
     curve, few = with_few_masks(each)
     thresholds = np.round(np.arange(.05, .6, .05), 2)
-    agreement = without_masks(run, np.linspace(0, len(run.score)-1, args.images).astype(int), thresholds)
+    agreement = without_masks(run, np.linspace(0, len(run.scored)-1, args.images).astype(int), thresholds)
     chosen = float(thresholds[int(np.argmax(agreement))])
     at = lambda t: float(curve[int(np.argmin(abs(THRESHOLDS-t)))])
     found = dict(images=len(each), curve=dict(threshold=THRESHOLDS.tolist(), miou=curve.tolist()), few=few, agreement=dict(threshold=thresholds.tolist(), miou=agreement),

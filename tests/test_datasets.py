@@ -121,7 +121,7 @@ def test_maps_go_out_and_in(finished, tmp_path, fails, capsys):
     assert 'say so with --trust-pickles' in fails(*begin)
     main([*begin, '--trust-pickles'])
     ours, theirs = open_run(run), open_run(tmp_path/'run')
-    for name in ours.score.names: assert all(np.array_equal(a, b) for a, b in zip(load_cams(ours.cam(name)), load_cams(theirs.cam(name))))
+    for name in ours.scored.names: assert all(np.array_equal(a, b) for a, b in zip(load_cams(ours.cam_path(name)), load_cams(theirs.cam_path(name))))
     main(['run', *begin[1:2], *begin[4:], '--until', 'seeds'])
     assert 'no classifier is trained' in capsys.readouterr().out
     assert read_json(tmp_path/'run'/'metrics.json')['crf'] == read_json(run/'metrics.json')['crf']

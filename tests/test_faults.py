@@ -2,7 +2,7 @@
 import os, resource, shutil, subprocess, sys, time
 from pathlib import Path
 import pytest
-from vwl import datasets
+from vwl.data import datasets
 from vwl.apps.cli import main
 from vwl.errors import InputError
 from conftest import WHOLE

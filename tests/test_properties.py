@@ -161,11 +161,11 @@ def test_random_walk_averages(size, n, radius, beta, steps, walls, seed):
 @tried(150, n=st.integers(0, 60), processes=st.integers(1, 9), parts=st.integers(1, 9))
 def test_shares_make_a_whole(n, processes, parts):
     items, ranks = list(range(n)), [World(r, processes) for r in range(processes)]
-    assert sorted(i for w in ranks for i in w.share(items)) == items and [w.own(n) for w in ranks] == [len(w.share(items)) for w in ranks]
+    assert sorted(i for w in ranks for i in w.shard(items)) == items and [w.shard_size(n) for w in ranks] == [len(w.shard(items)) for w in ranks]
     if not n: return                                                          # a batch has an image at least
     sizes = part_sizes(n, parts)
     assert sum(sizes) == n and len(sizes) <= parts and sizes == [len(p) for p in torch.arange(n).chunk(parts)]
-    shares = [w.share(items, parts) for w in ranks]
+    shares = [w.shard(items, parts) for w in ranks]
     assert sorted(i for s in shares for i in s) == items and all(s == sorted(s) for s in shares)
     for start, size in zip(np.cumsum([0, *sizes]), sizes):
         each = [sum(start <= i < start+size for i in s) for s in shares]

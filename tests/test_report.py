@@ -39,15 +39,15 @@ def test_rows(page, finished):
     "A row has the photograph, a map for each tag, each stage's mask with its score, edges, and the truth."
     run = open_run(finished[1])
     for i in 0, 7:
-        name = run.score.names[i]
+        name = run.scored.names[i]
         said = page.evaluate(f'[...document.querySelector(`article[data-name="{name}"]`).querySelectorAll("figcaption")].map(c => c.textContent)')
-        want = ['photograph', *(f'map of {t}' for t in run.score.tags(i)), 'mask by threshold', 'mask by CRF', 'edges', 'pseudo label', 'prediction', 'prediction + CRF', 'truth']
+        want = ['photograph', *(f'map of {t}' for t in run.scored.tags(i)), 'mask by threshold', 'mask by CRF', 'edges', 'pseudo label', 'prediction', 'prediction + CRF', 'truth']
         assert [re.sub(r' [\d.]+$', '', s) for s in said] == want
 
 def test_filter(page, finished):
     "A class leaves the images that have it, in their order; 'all' brings the others back."
     run, every = open_run(finished[1]), page.evaluate(NAMES)
-    tagged = {n for i, n in enumerate(run.score.names) if 'owl' in run.score.tags(i)}
+    tagged = {n for i, n in enumerate(run.scored.names) if 'owl' in run.scored.tags(i)}
     page.evaluate(choose('class', str(run.train.classes.index('owl')+1)))
     shown = page.evaluate(NAMES)
     assert tagged <= set(shown) and 0 < len(shown) < len(every)

@@ -24,7 +24,7 @@ from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, un
 from vwl.apps.experiments import load_table, portable
 from vwl.data.exchange import read_published_cams, write_published_cams
 from vwl.errors import InputError
-from vwl.engine.files import load_arrays, load_label, record, recorded, save_label, settle, write_json
+from vwl.engine.files import load_arrays, load_label, log_checksum, read_checksums, save_label, write_manifest, write_json
 from vwl.stages.training import resume
 from vwl.stages.run import make_run, open_run
 from vwl.engine.settings import preset
@@ -33,7 +33,7 @@ from vwl.data.cams import load_cams, save_cams
 from vwl.seeds import threshold_seeds
 from vwl.stages.classifier import classifier_trainer
 from vwl.data.voc import box_tags, sbd_mask
-from vwl.engine.workers import pooled
+from vwl.engine.workers import parallel_map
 from vwl.data.look_alikes import save_sbd, write_coco
 
 SECONDS, MEMORY, GUARD = 10, 2**30, 2**33 # limits of a case; address space beyond which an allocation fails
@@ -153,7 +153,7 @@ def described(path):
     every(lambda: preset('paper', **_data_settings(['run', str(path.parent)])), lambda: paper_figure(found, preset('paper'), 'CAM'), lambda: path.parent/found.test_list)
 
 def sums(path):
-    try: recorded(path.parent); settle(path.parent)
+    try: read_checksums(path.parent); write_manifest(path.parent)
     finally:
         for p in path.parent.iterdir(): p.unlink()
 
@@ -169,7 +169,7 @@ def checkpoint(path):
         assert isinstance(made.finished, bool) and all(vars(made)[k] is v for k, v in before.items() if k not in ('epoch', 'done', 'sums', 'history'))
     finally: vars(made).clear(); vars(made).update(before)
 
-def in_a_process(path): return next(pooled(sbd_mask, [path], 1, path))                # as `prepare_voc` does: scipy's reader crashes on some
+def in_a_process(path): return next(parallel_map(sbd_mask, [path], 1, path))                # as `prepare_voc` does: scipy's reader crashes on some
 
 def weights(path): assert all(isinstance(v, torch.Tensor) and isinstance(k, str) for k, v in read_weights(path).items())
 
@@ -205,7 +205,7 @@ def make_kinds():
     Path('dataset').mkdir(); Path('sums').mkdir(); Path('run/results').mkdir(); Path('dataset/tags.csv').write_bytes(table)
     kinds['dataset'] = Kind('dataset/dataset.json', described, [write_dataset('stored', DataSet('voc', dict(train_list='lists/train.txt', seg_steps=3), 'test.txt')).read_bytes()], text='json')
     kinds['recipe'] = Kind('run/recipe.json', lambda p: open_run(p.parent), [json.dumps(recipe, indent=1).encode()], text='json')
-    record(Path('stored'), Path('stored/dataset.json')); log = next(Path('stored').glob('sums.*.log')).read_bytes()
+    log_checksum(Path('stored'), Path('stored/dataset.json')); log = next(Path('stored').glob('sums.*.log')).read_bytes()
     result = dict(until='seeds', seed=1, figures=dict(cam=.5, cam_best=.25), data=dict(name='scenes', digests=dict(names='12')), recipe=portable(preset('toy', words='none')))
     kinds['result'] = Kind('run/results/0123456789abcdef.json', lambda p: repr(load_table('table9', p.parent.parent, 'toy')), [json.dumps(result).encode()], [json.dumps(result | dict(figures=dict(cam=float('nan')))).encode()], text='json')
     kinds['manifest'] = Kind('sums/manifest.json', sums, [b'{"a.png": "0123456789abcdef", "b/c.png": "fedcba9876543210"}'], text='json')
@@ -259,7 +259,7 @@ WORDS = [b'"', b"'", b',', b';', b'\t', b'\n', b'\r', b'\0', b' ', b'\xef\xbb\xb
          b'\\', b'-1', b'1e999', b'9'*5000, b'null', b'[', b'}', b'<', b'>', b'&a;', b'&#0;', b'<![CDATA[', b'<a>', b'</object>', b'.png', b'background']
 NESTED = [b'['*100000, b'{"a":'*100000, b'['*100000+b']'*100000, b'<a>'*100000, b'<object>'*100000+b'</object>'*100000]
 
-def place(data, r):
+def to_device(data, r):
     "Somewhere, more often near the beginning or the end."
     n = min(len(data), r.choice((32, 128, 512, len(data), len(data))))
     return (len(data)-1-r.randrange(n)) if r.random() < .15 else r.randrange(n)
@@ -267,10 +267,10 @@ def place(data, r):
 def spoil_bytes(data, r, others):
     "One change of bytes."
     if not data: return r.choice(others)
-    at, n = place(data, r), min(r.choice((1, 2, 4, 16, 100, 1000)), len(data))
+    at, n = to_device(data, r), min(r.choice((1, 2, 4, 16, 100, 1000)), len(data))
     def flipped():
         out = bytearray(data)
-        for _ in range(r.choice((1, 1, 3, 10))): out[place(data, r)] ^= 1 << r.randrange(8)
+        for _ in range(r.choice((1, 1, 3, 10))): out[to_device(data, r)] ^= 1 << r.randrange(8)
         return bytes(out)
     number = r.choice(INTEGERS)
     return r.choice((flipped, flipped, lambda: data[:at]+r.randbytes(n)+data[at+n:], lambda: data[:at]+r.choice((b'\0', b'\xff'))*n+data[at+n:], lambda: data[:at], lambda: data[:at+n]+data[at:],

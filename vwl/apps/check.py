@@ -16,7 +16,7 @@ from ..data.datasets import read_dataset
 from ..errors import InputError
 from ..engine.files import atomic_path, voc_palette
 from .figures import overlay_label
-from ..engine.workers import bar, pooled
+from ..engine.workers import progress, parallel_map
 
 # %% ../../nbs/4_data/10_check.ipynb #563426fd
 @dataclass
@@ -73,7 +73,7 @@ def check_folder(
 )->tuple[ImageSet, Findings]:
     "A data set and all that there is to say of it; `InputError` if not even its tables can be read."
     images, root, found = read_folder(root), Path(root), Findings()
-    for one in bar(pooled(look_at, (images.select([i]) for i in range(len(images))), workers, root), len(images)): found.update(one)
+    for one in progress(parallel_map(look_at, (images.select([i]) for i in range(len(images))), workers, root), len(images)): found.update(one)
     known, files = set(images.names), {root/f for f in images.files}
     if not read_dataset(root).name: _note(found, 'images without a row in tags.csv', (p.name for folder in sorted({f.parent for f in files}) for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and p not in files))
     if images.mask_folder: _note(found, 'masks without an image in tags.csv', (p.name for p in sorted(images.mask_folder.rglob('*.png')) if p.relative_to(images.mask_folder).with_suffix('').as_posix() not in known))

@@ -152,7 +152,7 @@ def _finish(runs, path, machine, shown=None):
         print(f'masks: {", ".join(made)} (there are no true masks to score them)')
     else:
         m = read_json(run.folder/'metrics.json')
-        print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.score.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
+        print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.scored.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
     print(f'report: {path}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #6f354a57
@@ -194,12 +194,12 @@ def _open(args):
 def cams(args:CamsArgs):
     from vwl.stages.cams import make_cams
     run = _open(args); make_cams(run, args.machine.device, args.machine.workers)
-    print(f'{len(run.score)} maps: {run.folder/"cams"}')
+    print(f'{len(run.scored)} maps: {run.folder/"cams"}')
 
 def seeds(args:SeedsArgs):
     from vwl.stages.seeds import make_seeds
     run = _open(args); make_seeds(run, args.machine.workers)
-    print(f'{len(run.score)} masks: {run.folder/"seeds"}')
+    print(f'{len(run.scored)} masks: {run.folder/"seeds"}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #64e35bd1
 def irnet(args:IrnetArgs):
@@ -245,7 +245,7 @@ def _submit(run, machine, out='', competition='comp6'):
     images = test_set(run.train.root, test_list)
     there = predict_set(run, images, run.folder/'submission', machine.device, machine.workers)
     kind = 'network' if run.recipe.predict_crf == 'none' else 'crf'
-    return world().first and write_submission(out or run.folder/'results.tgz', images, lambda name: there.prediction(kind, name), competition)
+    return world().first and write_submission(out or run.folder/'results.tgz', images, lambda name: there.prediction_path(kind, name), competition)
 
 def submit(args:SubmitArgs): print(f'for the test server: {_submit(_open(args), args.machine, args.out, args.competition)}')
 
@@ -276,15 +276,15 @@ def import_cams(args:ImportCamsArgs):
 def export_cams(args:ExportCamsArgs):
     from vwl.stages import cams
     run = _open(args)
-    images = dict(train=run.train, scored=run.score, val=run.val)[args.images]
-    cams.export_cams(run.on(images), args.out, args.machine.device, args.machine.workers)
+    images = dict(train=run.train, scored=run.scored, val=run.val)[args.images]
+    cams.export_cams(run.with_images(images), args.out, args.machine.device, args.machine.workers)
     print(f'{len(images)} maps: {args.out}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #8425af9c
 def evaluate(args:EvaluateArgs):
     from vwl.stages import scores
     run = _open(args)
-    if scores.evaluate(run, args.machine.workers) is None: raise InputError(f'{run.score.root}: has no masks to score against, or nothing was made to score; put masks in its folder masks, or make seeds first: vwl seeds {run.folder}')
+    if scores.evaluate(run, args.machine.workers) is None: raise InputError(f'{run.scored.root}: has no masks to score against, or nothing was made to score; put masks in its folder masks, or make seeds first: vwl seeds {run.folder}')
     _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
 
 # %% ../../nbs/5_program/20_command_line.ipynb #f5cd7dda

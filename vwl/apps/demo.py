@@ -29,9 +29,9 @@ def drawbacks(
 )->dict[str, float]: # shares in [0, 1]
     "Mean coverage of heads and bodies, mean leak and mean adjacent leak over the maps of a run's scored scenes."
     threshold, sums = read_json(run.folder/'metrics.json')['cam_best']['threshold'], dict(head=[], body=[], leak=[], near=[])
-    for i, name in enumerate(run.score.names):
-        mask, parts = run.score.mask(i), load_label(run.score.root/'parts'/f'{name}.png')
-        for cam, key in zip(*load_cams(run.cam(name), at=mask.shape)):
+    for i, name in enumerate(run.scored.names):
+        mask, parts = run.scored.mask(i), load_label(run.scored.root/'parts'/f'{name}.png')
+        for cam, key in zip(*load_cams(run.cam_path(name), at=mask.shape)):
             sums['head'].append(coverage(cam, (mask == key) & (parts == 1), threshold))
             sums['body'].append(coverage(cam, (mask == key) & (parts == 2), threshold))
             sums['leak'].append(leak(cam, mask == key))
@@ -45,7 +45,7 @@ def confident_share(
     "The share of pixels that IRNet's labels call surely object and that are of that class."
     called = right = 0
     for i in with_masks(run.train):
-        label, truth = load_label(run.confident(run.train.names[i])), run.train.mask(i)
+        label, truth = load_label(run.confident_label_path(run.train.names[i])), run.train.mask(i)
         sure = (label > 0) & (label != 255)
         called, right = called+sure.sum(), right+(truth[sure] == label[sure]).sum()
     return float(right/max(1, called))
@@ -59,16 +59,16 @@ def draw_comparison(
 )->Path:
     "Scenes, each run's map of their first tag, the last run's masks, and the truth."
     last = list(runs.values())[-1]
-    kinds = [k for k in ('mask by CRF', 'pseudo label', 'prediction') if k in masks_made(last, last.score.names[0])] or ['mask by threshold']
-    rows, shown, seen = {k: [] for k in ('scene', *runs, *kinds, 'truth')}, range(min(scenes, len(last.score))), set()
+    kinds = [k for k in ('mask by CRF', 'pseudo label', 'prediction') if k in masks_made(last, last.scored.names[0])] or ['mask by threshold']
+    rows, shown, seen = {k: [] for k in ('scene', *runs, *kinds, 'truth')}, range(min(scenes, len(last.scored))), set()
     for i in shown:
-        name, image = last.score.names[i], np.asarray(last.score.image(i))
-        maps, made = [overlay_cam(image, load_cams(r.cam(name), at=image.shape[:2])[0][0]) for r in runs.values()], masks_made(last, name)
-        labels = [*(load_label(made[k]) for k in kinds), last.score.mask(i)]
+        name, image = last.scored.names[i], np.asarray(last.scored.image(i))
+        maps, made = [overlay_cam(image, load_cams(r.cam_path(name), at=image.shape[:2])[0][0]) for r in runs.values()], masks_made(last, name)
+        labels = [*(load_label(made[k]) for k in kinds), last.scored.mask(i)]
         seen |= set(np.unique(np.concatenate([l.ravel() for l in labels])))
         masks = [overlay_label(image, label, .75) for label in labels]
         for row, panel in zip(rows.values(), [image, *maps, *masks]): row.append(panel)
-    return picture_grid(rows, [' '.join(last.score.tags(i)) for i in shown], label_names(np.array(sorted(seen)), last.score.classes), side=side).save(path)
+    return picture_grid(rows, [' '.join(last.scored.tags(i)) for i in shown], label_names(np.array(sorted(seen)), last.scored.classes), side=side).save(path)
 
 # %% ../../nbs/7_results/01_demo.ipynb #9daf55a7
 def _scores(run):

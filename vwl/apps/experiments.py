@@ -23,7 +23,7 @@ from ..pixels import working_image
 from ..data.datasets import read_dataset
 from .demo import drawbacks
 from .figures import Grid, label_names, overlay_cam, overlay_label, picture_grid
-from ..engine.files import AtWork, at_work, atomic_path, fingerprint, load_label, read_json, sum_of, write_json
+from ..engine.files import AtWork, at_work, atomic_path, fingerprint, load_label, read_json, checksum, write_json
 from ..errors import InputError
 from ..metrics import mean_iou
 from ..models.classifier import Classifier, scores_of_image
@@ -37,7 +37,7 @@ from ..stages.pipeline import run_pipeline
 from ..engine.settings import STAGE_FIELDS, Recipe, preset, recipe_from_dict, stages_after
 from ..data.cams import load_cams
 from .word_figures import WordSurvey, project_words, similarity_picture, survey_words
-from ..engine.workers import bar
+from ..engine.workers import progress
 import re
 from ..engine.settings import PRESETS
 
@@ -130,7 +130,7 @@ def portable(
     recipe:Recipe, # of a run
 )->dict: # settings as JSON takes them
     "A recipe without paths: a file of weights by its name and digest; lists, which the data's fingerprint covers, by their names."
-    return {k: f'{Path(v).name} {sum_of(v)}' if k.endswith('weights') and Path(v).is_file() else Path(v).name if k.endswith('_list') else v for k, v in asdict(recipe).items()}
+    return {k: f'{Path(v).name} {checksum(v)}' if k.endswith('weights') and Path(v).is_file() else Path(v).name if k.endswith('_list') else v for k, v in asdict(recipe).items()}
 
 def run_key(
     recipe:Recipe, # of a run
@@ -195,7 +195,7 @@ def tag_scores(
     from sklearn.metrics import average_precision_score
     net = load_classifier(run, pick_device(device))
     heads, truth = {'': [], '_words': []}, np.asarray(images.labels) > 0
-    for i in bar(range(len(images))):
+    for i in progress(range(len(images))):
         said = scores_of_image(net, working_image(images.image(i), run.recipe.cam_long_side))
         heads[''].append(said.classes)
         if said.frequencies is not None: heads['_words'].append(said.frequencies)
@@ -215,7 +215,7 @@ def found_words(
 )->np.ndarray: # (N, k) in [0, 1], each row sums to 1
     "The share of each image's positions that each word has, by Eq. (4)."
     shares = []
-    for i in bar(range(len(images))):
+    for i in progress(range(len(images))):
         words = scores_of_image(net, working_image(images.image(i), long_side)).assignment.flatten().cpu()
         shares.append(np.bincount(words.numpy(), minlength=len(net.codebook))/len(words))
     return np.array(shares)
@@ -248,7 +248,7 @@ def word_scores(
     model = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=1000)))
     model.fit(found_words(net, run.train, run.recipe.cam_long_side), learned[:, varied].astype(int))
     out = {}
-    for where, images in (('_train', run.score), ('', run.val)):
+    for where, images in (('_train', run.scored), ('', run.val)):
         shares = found_words(net, images, run.recipe.cam_long_side)
         probabilities = np.tile(learned.mean(0), (len(images), 1))
         probabilities[:, varied] = model.predict_proba(shares)
@@ -267,9 +267,9 @@ def measure(
     if (run.folder/'classifier'/'history.json').is_file(): out |= dict(history=read_json(run.folder/'classifier'/'history.json')['losses'])
     if 'cam_best' not in metrics: return out
     out |= dict(threshold=metrics['cam_best']['threshold'], sweep=metrics['sweep']['miou'], iou=metrics['cam_best']['iou'])
-    there = run.on(run.val) if run.recipe.val_list and with_masks(run.val) else run
+    there = run.with_images(run.val) if run.recipe.val_list and with_masks(run.val) else run
     make_cams(there, device, workers)
-    if (run.score.root/'parts').is_dir(): out['figures'] |= drawbacks(there)
+    if (run.scored.root/'parts').is_dir(): out['figures'] |= drawbacks(there)
     if there is not run:
         out['sweep_val'] = [mean_iou(N) for N in sweep_maps(there, workers)]
         out['figures'] |= dict(val=out['sweep_val'][THRESHOLDS.tolist().index(out['threshold'])], **tag_scores(run, run.val, device))
@@ -354,7 +354,7 @@ def _run_row(name, row, recipe, base, data, digests, out, until, device, workers
         if not (folder/'classifier').exists(): _link_shared(run, digests, out)
         run = run_pipeline(data, folder, recipe, device, workers, say, until)
         figures = measure(run, device, workers)
-    about = dict(name=read_dataset(data).name or Path(data).resolve().name, images=len(run.train), scored=len(with_masks(run.score)), val=len(with_masks(run.val)), classes=list(run.train.classes), digests=digests)
+    about = dict(name=read_dataset(data).name or Path(data).resolve().name, images=len(run.train), scored=len(with_masks(run.scored)), val=len(with_masks(run.val)), classes=list(run.train.classes), digests=digests)
     made = dict(command=run_command(recipe, base, until), versions=dict(vwl=vwl.__version__, torch=torch.__version__), machine=_machine(pick_device(device)), seconds=round(time.time()-began)+(before or {}).get('seconds', 0), resumed=resumed)
     path = before['path'] if before else _result_path(out, name, row, recipe, key)
     return write_json(path, dict(key=key, until=until, seed=recipe.seed, **made, data=about, base=base, settings=differing(recipe, base), **figures))
@@ -490,13 +490,13 @@ def draw_maps(
     side:float=1., # height of a picture, inches
 )->Grid:
     "Photographs, each run's map of their first tag, the truth."
-    first = _same_images(runs, 'score')
+    first = _same_images(runs, 'scored')
     chosen = _spread([i for i in range(len(first)) if first.tags(i)], images)
     rows = {k: [] for k in ('photograph', *runs)}
     for i in chosen:
         pixels = np.asarray(first.image(i))
         rows['photograph'].append(pixels)
-        for name, run in runs.items(): rows[name].append(overlay_cam(pixels, load_cams(run.cam(first.names[i]), at=pixels.shape[:2])[0][0]))
+        for name, run in runs.items(): rows[name].append(overlay_cam(pixels, load_cams(run.cam_path(first.names[i]), at=pixels.shape[:2])[0][0]))
     if set(chosen) <= set(with_masks(first)): rows['truth'] = [overlay_label(np.asarray(first.image(i)), first.mask(i), .75) for i in chosen]
     return picture_grid(rows, [first.tags(i)[0] for i in chosen], label_names(np.arange(1, len(first.classes)+1), first.classes) if 'truth' in rows and len(first.classes) < 10 else {}, side=side)
 
@@ -510,7 +510,7 @@ def draw_masks(
     first = _same_images(runs, 'val')
     chosen = _spread(range(len(first)), images)
     kind = lambda r: 'network' if r.recipe.predict_crf == 'none' else 'crf'
-    labels = {name: [load_label(r.prediction(kind(r), first.names[i])) for i in chosen] for name, r in runs.items()}
+    labels = {name: [load_label(r.prediction_path(kind(r), first.names[i])) for i in chosen] for name, r in runs.items()}
     if set(chosen) <= set(with_masks(first)): labels['truth'] = [first.mask(i) for i in chosen]
     seen = np.unique(np.concatenate([l.ravel() for ls in labels.values() for l in ls]))
     pixels = [np.asarray(first.image(i)) for i in chosen]

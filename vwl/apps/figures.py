@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cam_layer', 'label_layer', 'edge_layer', 'overlay', 'overlay_cam', 'overlay_label', 'Grid', 'picture_grid',
            'label_names', 'Drawing', 'Sample', 'Cams', 'masks_made', 'on_all_images', 'ImageScore', 'image_scores',
-           'Panel', 'Made', 'data_uri']
+           'Panel', 'ImageResults', 'data_uri']
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #43488eb7
 import base64, io, itertools
@@ -154,13 +154,13 @@ class Cams(Drawing):
         run:Run, # with CAMs
         i:int, # number of the scored image
     ): self.run, self.i = run, i
-    def __repr__(self): return f'{self.run.score.names[self.i]}: maps of {self.run.folder.name}'
+    def __repr__(self): return f'{self.run.scored.names[self.i]}: maps of {self.run.folder.name}'
 
     def draw(self):
-        image = np.asarray(self.run.score.image(self.i))
-        cams, keys = load_cams(self.run.cam(self.run.score.names[self.i]), at=image.shape[:2])
-        names = [self.run.score.classes[k-1] for k in keys]
-        return picture_grid({'': [image, *(overlay_cam(image, c) for c in cams)]}, [self.run.score.names[self.i], *names], heat=True, side=2.2)
+        image = np.asarray(self.run.scored.image(self.i))
+        cams, keys = load_cams(self.run.cam_path(self.run.scored.names[self.i]), at=image.shape[:2])
+        names = [self.run.scored.classes[k-1] for k in keys]
+        return picture_grid({'': [image, *(overlay_cam(image, c) for c in cams)]}, [self.run.scored.names[self.i], *names], heat=True, side=2.2)
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #964f4b25
 def masks_made(
@@ -168,16 +168,16 @@ def masks_made(
     name:str, # of an image
 )->dict[str, Path]: # caption -> file
     "The masks that a run has made of an image, in the order of the road."
-    every = {'mask by threshold': run.seed('cam', name), 'mask by CRF': run.seed('crf', name), 'pseudo label': run.pseudo(name),
-             'prediction': run.prediction('network', name), 'prediction + CRF': run.prediction('crf', name)}
+    every = {'mask by threshold': run.seed_path('cam', name), 'mask by CRF': run.seed_path('crf', name), 'pseudo label': run.pseudo_label_path(name),
+             'prediction': run.prediction_path('network', name), 'prediction + CRF': run.prediction_path('crf', name)}
     return {caption: path for caption, path in every.items() if path.exists()}
 
 def on_all_images(
     run:Run, # some of whose stages are done
 )->Run: # with them as its scored images
     "The run on every image that it has made something of: the scored ones, then the others that it predicted."
-    images = replace(run, train=run.score, score=run.val).labelled
-    return run.on(images.select([i for i, n in enumerate(images.names) if run.cam(n).exists() or masks_made(run, n)]))
+    images = replace(run, train=run.scored, scored=run.val).labelled
+    return run.with_images(images.select([i for i, n in enumerate(images.names) if run.cam_path(n).exists() or masks_made(run, n)]))
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #3ffce025
 @dataclass(frozen=True)
@@ -190,9 +190,9 @@ def image_scores(
     run:Run, # on one image
 )->dict[str, ImageScore]: # caption of `masks_made` -> score; empty without a true mask, or with one that is all void
     "The scores of what a run has made of its one image; can run in a worker process."
-    if not (run.score.mask_path(0) or Path('')).is_file(): return {}
-    truth, n, out = run.score.mask(0), len(run.score.classes)+1, {}
-    for caption, path in masks_made(run, run.score.names[0]).items():
+    if not (run.scored.mask_path(0) or Path('')).is_file(): return {}
+    truth, n, out = run.scored.mask(0), len(run.scored.classes)+1, {}
+    for caption, path in masks_made(run, run.scored.names[0]).items():
         label = load_label(path)
         if label.shape != truth.shape or label.max() >= n: raise InputError(f'{path}: not a mask of this run; delete it, and make it again with the command of its stage')
         N = confusion_matrix(label, truth, n)
@@ -208,7 +208,7 @@ class Panel:
     kind: str = 'mask' # 'map', 'mask' or 'edges'; edges hide the photograph
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #00b90f81
-class Made(Drawing):
+class ImageResults(Drawing):
     "Everything that a run has made of an image, in the order of the road."
     def __init__(self,
         run:Run, # some of whose stages are done
@@ -218,41 +218,39 @@ class Made(Drawing):
         device:str='cpu', # of `irnet`
         side:int=256, # of the pictures at most, pixels
     ):
-        self.run, self.i, self.name, self.photograph = run, i, run.score.names[i], run.score.image(i)
+        self.run, self.i, self.name, self.photograph = run, i, run.scored.names[i], run.scored.image(i)
         whole = working_image(self.photograph, run.recipe.cam_long_side)
         self.photograph.thumbnail((side, side))
         self.found = set()                                                    # ids in the masks
         rest = [p for name, r in beside.items() for p in (*self._maps(r, f', {name}'), *self._masks(r, f', {name}')[-1:])]
-        edges = [Panel('edges', edge_layer(edge_map(irnet, whole, device)[0][0].cpu().numpy()), 'edges')] if irnet and run.cam(self.name).exists() else []
+        edges = [Panel('edges', edge_layer(edge_map(irnet, whole, device)[0][0].cpu().numpy()), 'edges')] if irnet and run.cam_path(self.name).exists() else []
         masks = self._masks(run)
         seeds = sum(p.caption in ('mask by threshold', 'mask by CRF') for p in masks)
         self.panels = [Panel('photograph'), *self._maps(run), *masks[:seeds], *edges, *masks[seeds:], *self._truth(), *rest]
     def __repr__(self): return f'{self.name}: {", ".join(p.caption for p in self.panels)}'
 
-# %% ../../nbs/6_pictures/01_figures.ipynb #501113e1
-def _maps(self:Made, run, suffix=''):
-    "A panel for each map."
-    if not run.cam(self.name).exists(): return []
-    cams = zip(*load_cams(run.cam(self.name), at=self.photograph.size[::-1]))
-    return [Panel(f'map of {run.score.classes[k-1]}{suffix}', cam_layer(c), 'map') for c, k in cams]
+    def _maps(self, run, suffix=''):
+        "A panel for each map."
+        if not run.cam_path(self.name).exists(): return []
+        cams = zip(*load_cams(run.cam_path(self.name), at=self.photograph.size[::-1]))
+        return [Panel(f'map of {run.scored.classes[k-1]}{suffix}', cam_layer(c), 'map') for c, k in cams]
 
-def _label(self:Made, caption, label):
-    "A panel of a mask, at the size of the pictures."
-    self.found |= set(np.unique(label))
-    return Panel(caption, label_layer(np.asarray(Image.fromarray(label).resize(self.photograph.size, Image.Resampling.NEAREST))))
+    def _label(self, caption, label):
+        "A panel of a mask, at the size of the pictures."
+        self.found |= set(np.unique(label))
+        return Panel(caption, label_layer(np.asarray(Image.fromarray(label).resize(self.photograph.size, Image.Resampling.NEAREST))))
 
-def _masks(self:Made, run, suffix=''): return [self._label(c+suffix, load_label(p)) for c, p in masks_made(run, self.name).items()]
+    def _masks(self, run, suffix=''): return [self._label(c+suffix, load_label(p)) for c, p in masks_made(run, self.name).items()]
 
-def _truth(self:Made):
-    there = (self.run.score.mask_path(self.i) or Path('')).is_file()
-    return [self._label('truth', self.run.score.mask(self.i))] if there else []
+    def _truth(self):
+        there = (self.run.scored.mask_path(self.i) or Path('')).is_file()
+        return [self._label('truth', self.run.scored.mask(self.i))] if there else []
 
-def _draw(self:Made):
-    photograph = np.asarray(self.photograph)
-    fit = lambda layer: np.asarray(Image.fromarray(layer).resize(self.photograph.size))
-    drawn = [photograph if p.layer is None else overlay(photograph, fit(p.layer), 1. if p.kind == 'edges' else .6) for p in self.panels]
-    return picture_grid({'': drawn}, [p.caption for p in self.panels], label_names(np.array(sorted(self.found)), self.run.score.classes), side=1.3)
-Made._maps, Made._label, Made._masks, Made._truth, Made.draw = _maps, _label, _masks, _truth, _draw
+    def draw(self):
+        photograph = np.asarray(self.photograph)
+        fit = lambda layer: np.asarray(Image.fromarray(layer).resize(self.photograph.size))
+        drawn = [photograph if p.layer is None else overlay(photograph, fit(p.layer), 1. if p.kind == 'edges' else .6) for p in self.panels]
+        return picture_grid({'': drawn}, [p.caption for p in self.panels], label_names(np.array(sorted(self.found)), self.run.scored.classes), side=1.3)
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #fee26650
 def data_uri(

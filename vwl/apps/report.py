@@ -16,7 +16,7 @@ from PIL import Image
 from .charts import CHART_STYLE, bar_chart, chart_key, line_chart, scatter_chart
 from ..data.images import ImageSet
 from ..data.datasets import paper_figure, read_dataset
-from .figures import ImageScore, Made, data_uri, image_scores, on_all_images, overlay_label
+from .figures import ImageScore, ImageResults, data_uri, image_scores, on_all_images, overlay_label
 from ..engine.files import atomic_path, load_label, read_json, voc_palette
 from ..stages.run import Run
 from ..stages.irnet import load_irnet
@@ -24,7 +24,7 @@ from ..stages.images import over_images
 from ..engine.processes import pick_device
 from ..engine.settings import preset
 from .word_figures import project_words, similarity_picture, survey_words
-from ..engine.workers import bar
+from ..engine.workers import progress
 
 # %% ../../nbs/6_pictures/04_report.ipynb #d2d019c1
 def results_table(
@@ -79,7 +79,7 @@ def write_overlays(
     for i, name in enumerate(run.val.names):
         path = run.folder/'predictions'/'overlay'/f'{name}.jpg'
         if path.exists(): continue
-        painted = overlay_label(np.asarray(run.val.image(i)), load_label(run.prediction(kind, name)))
+        painted = overlay_label(np.asarray(run.val.image(i)), load_label(run.prediction_path(kind, name)))
         with atomic_path(path) as p: Image.fromarray(painted).save(p, format='jpeg', quality=90)
 
 # %% ../../nbs/6_pictures/04_report.ipynb #efe8247a
@@ -119,11 +119,11 @@ def classes_shown(
     return sorted({int(k)+1 for k in np.flatnonzero(images.labels[i])} | found-{0})
 
 def page_row(
-    made:Made, # of one image
+    made:ImageResults, # of one image
     scores:dict[str, ImageScore], # caption -> score; empty without a true mask
 )->str: # HTML
     "An image of the page: name, classes and scores, then the pictures."
-    images, last = made.run.score, list(scores.values())[-1] if scores else None
+    images, last = made.run.scored, list(scores.values())[-1] if scores else None
     keys = classes_shown(images, made.i, scores)
     chips = ''.join(_chip(k, images.classes[k-1] + (f' {100*last.iou[k]:.1f}' if last and k in last.iou else '')) for k in keys)
     iou = {'': round(last.miou, 4)} | {str(k): round(v, 4) for k, v in last.iou.items()} if last else {}
@@ -158,8 +158,8 @@ def glance(
     crf = lambda name: 'no CRF' if name == 'none' else f'CRF {name}'
     out = dict(data=f'{run.train.root.resolve().name}: {len(run.train.classes)} classes, {len(run.train)} images to learn from; seed {r.seed}')
     if made('classifier'): out['classifier'] = f'{r.backbone}, {_POOLING[r.pooling]}, {_WORDS[r.words].format(r.n_words)}; epochs {r.epochs}, crops of {r.crop} pixels'
-    if made('cams'): out['maps'] = f'{len(run.score)} images; scales {listed(r.scales)}{", mirrored too" if r.flip else ""}; of ' + ("the images' own tags" if r.tags == 'given' else 'the tags that the classifier predicts')
-    if run.imported.exists(): out['maps'] = f'{len(run.score)} images; imported'
+    if made('cams'): out['maps'] = f'{len(run.scored)} images; scales {listed(r.scales)}{", mirrored too" if r.flip else ""}; of ' + ("the images' own tags" if r.tags == 'given' else 'the tags that the classifier predicts')
+    if run.imported.exists(): out['maps'] = f'{len(run.scored)} images; imported'
     if made('seeds'): out['seeds'] = f'threshold {r.threshold:g}; {crf(r.crf)}' + (f', background {r.crf_background:g}' if r.crf != 'none' else '')
     if made('irnet'): out['IRNet'] = f'{r.irn_backbone}, epochs {r.irn_epochs}; sure of objects above {r.irn_foreground:g}, of background below {r.irn_background:g}; background {r.walk_background:g} after the random walk'
     if made('segmentation'): out['DeepLabV2'] = f'{r.seg_backbone}, {r.seg_steps} steps of {r.seg_batch_size} images, learned from {_LABELS[r.seg_labels]}; {len(run.val)} images predicted, {crf(r.predict_crf)}'
@@ -207,7 +207,7 @@ def _class_table(run):
     m = read_json(run.folder/'metrics.json')
     stages = {k: title for k, title in _STAGES.items() if k in m}
     cell = lambda v: '<td>' if v is None else f'<td class="meter" style="--v:{100*v:.1f}%">{100*v:.1f}'
-    rows = [(f'<th scope="row">{_chip(k, c)}', *(cell(m[s]['iou'].get(c)) for s in stages)) for k, c in enumerate(('background', *run.score.classes))]
+    rows = [(f'<th scope="row">{_chip(k, c)}', *(cell(m[s]['iou'].get(c)) for s in stages)) for k, c in enumerate(('background', *run.scored.classes))]
     return '<h3>IoU of each class</h3>' + _table(['class', *stages.values()], rows, 'classes')
 
 def _scores(runs, name):
@@ -300,8 +300,8 @@ show(); cover()
 
 def _filter(run, shown, scored):
     "The controls above the images; `shown` has the classes of each."
-    counts = {k: sum(k in s for s in shown) for k in range(1, len(run.score.classes)+1)}
-    classes = ''.join(f'<option value="{k}">{html.escape(run.score.classes[k-1])} ({n})' for k, n in counts.items() if n)
+    counts = {k: sum(k in s for s in shown) for k in range(1, len(run.scored.classes)+1)}
+    classes = ''.join(f'<option value="{k}">{html.escape(run.scored.classes[k-1])} ({n})' for k, n in counts.items() if n)
     order = '<label>Order <select name="order"><option value="best">best first<option value="worst">worst first<option value="name">by name</select></label>' if scored else ''
     return (f'<form name="filter" hidden><label>Class <select name="class"><option value="">all{classes}</select></label>{order}'
             f'<label>Strength of colours <input name="strength" type="range" value="60"></label><output name="count" aria-live="polite"></output></form>')
@@ -310,17 +310,17 @@ def _filter(run, shown, scored):
 def _images(runs, name, pictures, worst, workers, device):
     "The section on images."
     run, others = on_all_images(runs[name]), {n: r for n, r in runs.items() if n != name and r.train.classes == runs[name].train.classes}
-    scores = list(over_images(image_scores, run, range(len(run.score)), workers))
+    scores = list(over_images(image_scores, run, range(len(run.scored)), workers))
     last = [list(s.values())[-1].miou if s else None for s in scores]
     scored = any(s is not None for s in last)
     chosen = sorted(chosen_images(last, pictures, worst), key=lambda i: -math.inf if last[i] is None else last[i], reverse=True)
     irnet = load_irnet(run, device) if run.network('irnet').exists() else None
     side = 256 if len(chosen) <= 100 else 176                                 # a page of hundreds opens within a second
-    rows = ''.join(page_row(Made(run, i, irnet, others, device, side), scores[i]) for i in bar(chosen))
-    which = f'{len(chosen)} of {len(run.score)} images' + (', spread evenly, and the worst' if len(chosen) < len(run.score) and scored else '')
+    rows = ''.join(page_row(ImageResults(run, i, irnet, others, device, side), scores[i]) for i in progress(chosen))
+    which = f'{len(chosen)} of {len(run.scored)} images' + (', spread evenly, and the worst' if len(chosen) < len(run.scored) and scored else '')
     numbers = " Numbers are IoU in percent over the one image, those beside a name and a class of the last mask made; the order goes by them." if scored else ''
     scale = f'<p>Maps: {_scale("cividis", 0, 1)}' + (f' &ensp; {_chip(255, "void, not scored")}' if scored else '') + '</p>'
-    controls = _filter(run, [classes_shown(run.score, i, scores[i]) for i in chosen], scored)
+    controls = _filter(run, [classes_shown(run.scored, i, scores[i]) for i in chosen], scored)
     return f'<p>{which}.{numbers}</p>{scale}{controls}<div id="rows">{rows}</div><script>{_SCRIPT}</script>'
 
 # %% ../../nbs/6_pictures/04_report.ipynb #2a2077e0

@@ -15,7 +15,7 @@ from ..models.classifier import Classifier
 from ..stages.run import Run
 from ..stages.classifier import load_classifier
 from ..words import assign_words, reconstruct_codebook, word_probabilities
-from ..engine.workers import bar
+from ..engine.workers import progress
 
 # %% ../../nbs/6_pictures/03_word_figures.ipynb #b9f39645
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def survey_words(
 )->WordSurvey:
     "Figures 10-12 of a run, the same each time."
     net = load_classifier(run, device)
-    chosen = np.unique(np.linspace(0, len(run.score)-1, images).round().astype(int))
-    image = lambda i: working_image(run.score.image(chosen[i]), run.recipe.cam_long_side)
-    found = [image_words(net, image(i), device) for i in bar(range(len(chosen)))]
+    chosen = np.unique(np.linspace(0, len(run.scored)-1, images).round().astype(int))
+    image = lambda i: working_image(run.scored.image(chosen[i]), run.recipe.cam_long_side)
+    found = [image_words(net, image(i), device) for i in progress(range(len(chosen)))]
     counts = np.array([np.bincount(f.words.ravel(), minlength=len(net.codebook)) for f in found])
     order = np.argsort(-counts.sum(0), kind='stable')
     book = F.normalize(net.codebook.detach().float().cpu()[torch.from_numpy(order)], dim=1)

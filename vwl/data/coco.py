@@ -16,7 +16,7 @@ from .datasets import Archive, DataSet, check_counts, get_archive, write_dataset
 from ..errors import InputError
 from ..engine.files import atomic_path, save_label
 from .voc import read_size, write_tags
-from ..engine.workers import bar, pooled
+from ..engine.workers import progress, parallel_map
 
 # %% ../../nbs/4_data/06_coco.ipynb #75589a68
 ZIPS = 'http://images.cocodataset.org/zips/'
@@ -120,7 +120,7 @@ def _part(root, part, instances, ids, names, workers, get):
     path_of = lambda file: (root/'masks'/file).with_suffix('.png')
     work = ((root/f, path_of(f), of[i['id']], ids, i['height'], i['width']) for i, f in zip(kept, files) if not path_of(f).is_file())
     left = sum(not path_of(f).is_file() for f in files)
-    for _ in bar(pooled(_write_mask, work, workers, root/'masks'), left): pass
+    for _ in progress(parallel_map(_write_mask, work, workers, root/'masks'), left): pass
     return [(f, tuple(sorted({names[ids[a['category_id']]-1] for a in of[i['id']]}, key=names.index))) for i, f in zip(kept, files)]
 
 def _write_mask(item):

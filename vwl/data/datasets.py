@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..engine.files import atomic_path, is_file, read_json, write_json
 from ..paper import reported
 from ..engine.settings import Recipe, recipe_from_dict
-from ..engine.workers import bar
+from ..engine.workers import progress
 
 # %% ../../nbs/4_data/04_datasets.ipynb #b8b90ede
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _receive(url, part):
     request = urllib.request.Request(url, headers={'Range': f'bytes={have}-', 'User-Agent': 'vwl'} if have else {'User-Agent': 'vwl'})
     with urllib.request.urlopen(request, timeout=60) as reply, part.open('ab' if reply.status == 206 else 'wb') as f:
         left = int(reply.headers.get('Content-Length') or 0)
-        for _ in bar(range(-(-left >> 20) or 1)): f.write(reply.read(1 << 20) if left else reply.read())
+        for _ in progress(range(-(-left >> 20) or 1)): f.write(reply.read(1 << 20) if left else reply.read())
     if left and part.stat().st_size < left + (have if reply.status == 206 else 0): raise http.client.IncompleteRead(b'')
 
 # %% ../../nbs/4_data/04_datasets.ipynb #3fada0dd
@@ -153,7 +153,7 @@ def _members(path, folder, members):
     packed, whole, free = path.stat().st_size, sum(size for _, size, _ in members), shutil.disk_usage(folder).free
     if whole > 200*packed+2**20: raise InputError(f'{path}: would unpack to {whole/2**20:,.0f} MB from {packed/2**20:,.1f} MB, which no data set does; get it from its own source')
     if (new := sum(size for name, size, _ in members if not is_file(folder/name))) > free: raise InputError(f'{folder}: {path.name} needs {new/2**30:,.1f} GB and {free/2**30:,.1f} GB are free; make room, then give the same command again')
-    for name, size, opened in bar(members):
+    for name, size, opened in progress(members):
         _check_name(path, name)
         target = folder/name
         if is_file(target) and target.stat().st_size == size: continue

@@ -98,21 +98,19 @@ class ImageSet:
         pick = lambda values: tuple(values[i] for i in indices)
         return replace(self, names=pick(self.names), files=pick(self.files), labels=self.labels[list(indices)])
 
-# %% ../../nbs/4_data/02_images.ipynb #ed828535
-def _mask(self:ImageSet, i:int)->np.ndarray: # (H, W) uint8: 0 background, 1..C, 255 void
-    "The true mask of image `i`; `InputError` if it is missing, of another size, or has an id no class has."
-    path = self.mask_path(i)
-    if path is None: raise InputError(f'{self.root}: has no masks; put them in its folder masks, named as the images, as .png')
-    raw = load_label(path)
-    width, height = self.image(i).size
-    if raw.shape != (height, width):
-        raise InputError(f'{path}: the mask is {raw.shape[1]}x{raw.shape[0]} and its image {width}x{height}; make them one size')
-    table = np.full(256, 254, np.uint8); table[:len(self.mask_ids)] = self.mask_ids; table[255] = 255
-    mask = table[raw]
-    if (mask == 254).any():
-        raise InputError(f'{path}: has id {raw[mask == 254].max()}, but ids go from 0 to {len(self.mask_ids)-1} (and 255 for void); check classes.txt')
-    return mask
-ImageSet.mask = _mask
+    def mask(self, i:int)->np.ndarray: # (H, W) uint8: 0 background, 1..C, 255 void
+        "The true mask of image `i`; `InputError` if it is missing, of another size, or has an id no class has."
+        path = self.mask_path(i)
+        if path is None: raise InputError(f'{self.root}: has no masks; put them in its folder masks, named as the images, as .png')
+        raw = load_label(path)
+        width, height = self.image(i).size
+        if raw.shape != (height, width):
+            raise InputError(f'{path}: the mask is {raw.shape[1]}x{raw.shape[0]} and its image {width}x{height}; make them one size')
+        table = np.full(256, 254, np.uint8); table[:len(self.mask_ids)] = self.mask_ids; table[255] = 255
+        mask = table[raw]
+        if (mask == 254).any():
+            raise InputError(f'{path}: has id {raw[mask == 254].max()}, but ids go from 0 to {len(self.mask_ids)-1} (and 255 for void); check classes.txt')
+        return mask
 
 # %% ../../nbs/4_data/02_images.ipynb #53e35bb6
 def _first_folder(root, names): return next((root/n for n in names if (root/n).is_dir()), None)

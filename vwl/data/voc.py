@@ -17,7 +17,7 @@ from .images import VOC_CLASSES, ImageSet, read_list
 from .datasets import INSIDE, Archive, DataSet, check_counts, get_archive, is_unpacked, write_dataset
 from ..errors import InputError
 from ..engine.files import atomic_path, load_label, save_label, voc_palette
-from ..engine.workers import bar, pooled
+from ..engine.workers import progress, parallel_map
 
 # %% ../../nbs/4_data/05_voc.ipynb #1933fe09
 TRAINVAL, TEST, SBD = 'VOCtrainval_11-May-2012.tar', 'VOC2012test.tar', 'benchmark.tgz'
@@ -132,7 +132,7 @@ def prepare_voc(
     aug, said = _masks(root, voc, train, val, workers)
     every = sorted({*aug, *val})
     if missing := [n for n in every if not (voc/'JPEGImages'/f'{n}.jpg').is_file()]: raise InputError(f'{voc/"JPEGImages"/missing[0]}.jpg: not there ({len(missing)} in all); unpack {TRAINVAL} again')
-    rows = [(f'{n}.jpg', box_tags(voc/'Annotations'/f'{n}.xml')) for n in bar(every)]
+    rows = [(f'{n}.jpg', box_tags(voc/'Annotations'/f'{n}.xml')) for n in progress(every)]
     check_counts(root, dict(train_aug=len(aug), train=len(train), val=len(val), masks=len(every)), VOC_COUNTS, subset)
     test = _test_list(voc, subset)
     with atomic_path(voc/AUG) as p: p.write_text('\n'.join(aug)+'\n')
@@ -176,7 +176,7 @@ def _masks(root, voc, train, val, workers):
     if _aug_given(voc):
         there = {p.stem for p in folder.glob('*.png')}
         if missing := sorted({*train, *val}-there): raise InputError(f'{folder/missing[0]}.png: not there ({len(missing)} in all); complete the folder, or remove it and have it made from SBD')
-        for _ in bar(pooled(_check_mask, ((voc, n) for n in sorted(there)), workers, folder), len(there)): pass
+        for _ in progress(parallel_map(_check_mask, ((voc, n) for n in sorted(there)), workers, folder), len(there)): pass
         return sorted(there-set(val)), 'masks: SegmentationClassAug as it was there'
     if sbd is None and _masks_there(root): return read_list(voc/AUG), "masks: as they were made from VOC's and SBD's"
     if sbd is None: raise InputError(f'{root}: no SBD there (a folder cls with .mat files) and no SegmentationClassAug; put {SBD} there, or let it be fetched with --download')
@@ -184,7 +184,7 @@ def _masks(root, voc, train, val, workers):
     aug = train_aug(voc, sbd)
     folder.mkdir(exist_ok=True); (folder/'.from_sbd').touch()
     todo = [n for n in sorted({*aug, *val}) if not (folder/f'{n}.png').is_file()]
-    for _ in bar(pooled(_write_mask, ((voc, sbd, n) for n in todo), max(1, workers), folder), len(todo)): pass    # scipy's reader may crash on a damaged file, so never in this process
+    for _ in progress(parallel_map(_write_mask, ((voc, sbd, n) for n in todo), max(1, workers), folder), len(todo)): pass    # scipy's reader may crash on a damaged file, so never in this process
     return aug, "masks: VOC's own, else SBD's"
 
 def _check_mask(item):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['atomic_path', 'read_text', 'write_json', 'read_json', 'save_arrays', 'load_arrays', 'voc_palette', 'label_image',
-           'save_label', 'load_label', 'is_file', 'sum_of', 'record', 'recorded', 'settle', 'AtWork', 'at_work',
-           'fingerprint']
+           'save_label', 'load_label', 'is_file', 'checksum', 'log_checksum', 'read_checksums', 'write_manifest',
+           'AtWork', 'at_work', 'fingerprint']
 
 # %% ../../nbs/5_program/02_files.ipynb #eae2aaa6
 import contextlib, functools, hashlib, json, os, platform, re
@@ -133,23 +133,23 @@ def is_file(
     try: return path.is_file()
     except (OSError, ValueError): return False                                # too long, or with a zero in it
 
-def sum_of(
+def checksum(
     path:Path|str # any file
 )->str: # 16 hexadecimal digits
     "A digest of a file's bytes."
     return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
 
-def record(
+def log_checksum(
     folder:Path, # of a stage
     path:Path, # a file below it, written just now
     name:Path|None=None, # what it will be called, if it isn't renamed yet
 ):
     "Note a file's sum. A file may have several: that of before a rename, and of after."
-    line = f'{sum_of(path)} {(name or path).relative_to(folder).as_posix()}\n'
+    line = f'{checksum(path)} {(name or path).relative_to(folder).as_posix()}\n'
     folder.mkdir(parents=True, exist_ok=True)
     with (folder/f'sums.{platform.node()}.log').open('a', encoding='utf-8') as f: f.write(line)    # hosts that share a disk don't share a file
 
-def recorded(
+def read_checksums(
     folder:Path # of a stage
 )->dict[str, tuple[str, ...]]: # file, relative to the folder -> its sums
     "The sums of all files that a stage has written; a line that was cut short counts for nothing."
@@ -163,13 +163,13 @@ def recorded(
             if sum not in sums.get(name, ()): sums[name] = (*sums.get(name, ()), sum)
     return sums
 
-def settle(
+def write_manifest(
     folder:Path # of a stage that is done
 ):
     "Sums into `manifest.json`, sorted; those of files that are gone or damaged are dropped."
     if logs := list(folder.glob('sums.*.log')):
-        last = lambda name, sums: sums[0] if len(sums) == 1 else sum_of(folder/name)        # of several, that of the file that stayed
-        found = {name: last(name, sums) for name, sums in sorted(recorded(folder).items()) if is_file(folder/name)}
+        last = lambda name, sums: sums[0] if len(sums) == 1 else checksum(folder/name)        # of several, that of the file that stayed
+        found = {name: last(name, sums) for name, sums in sorted(read_checksums(folder).items()) if is_file(folder/name)}
         write_json(folder/'manifest.json', found)
         for log in [*logs, *folder.rglob('.*.part')]: log.unlink()            # and what a kill left half-written
 

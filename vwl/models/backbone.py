@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'Backbone', 'resnet_stages', 'densenet_stages', 'mobilenet_stages', 'Residual', 'SmallNet',
-           'small_stages', 'set_output_stride', 'read_weights', 'load_weights', 'build_backbone', 'place']
+           'small_stages', 'set_output_stride', 'read_weights', 'load_weights', 'build_backbone', 'to_device']
 
 # %% ../../nbs/1_method/05_backbone.ipynb #4f0ae2cc
 from collections.abc import Callable
@@ -197,7 +197,7 @@ def build_backbone(
     return backbone
 
 # %% ../../nbs/1_method/05_backbone.ipynb #96977845
-def place(
+def to_device(
     net:nn.Module, # with a `Backbone` called `backbone`
     recipe, # `channels_last`, `compile`
     device:str, # torch device

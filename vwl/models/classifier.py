@@ -74,16 +74,14 @@ class Classifier(nn.Module):
         "Class activation maps, Eq. (1)."
         return class_activation_maps(self.backbone(images), self.class_head.weight)
 
-# %% ../../nbs/1_method/06_classifier.ipynb #c675e0e9
-def _add_words(self:Classifier, scores:Scores)->Scores:
-    "Words of Eq. (2)-(5) and the scores of the heads that learn from them."
-    r, features = self.recipe, scores.features.float()                       # the softmax over words wants float32
-    P = word_probabilities(features.detach() if r.detach_words else features, self.codebook, r.tau)
-    scores.words = self.word_head(self.word_pool(scores.features))
-    scores.assignment, scores.word_labels = assign_words(P), word_labels(P)
-    if r.words == 'learned': scores.frequencies = self.frequency_head(word_frequencies(P, r.frequency_reduction))
-    return scores
-Classifier.add_words = _add_words
+    def add_words(self, scores:Scores)->Scores:
+        "Words of Eq. (2)-(5) and the scores of the heads that learn from them."
+        r, features = self.recipe, scores.features.float()                       # the softmax over words wants float32
+        P = word_probabilities(features.detach() if r.detach_words else features, self.codebook, r.tau)
+        scores.words = self.word_head(self.word_pool(scores.features))
+        scores.assignment, scores.word_labels = assign_words(P), word_labels(P)
+        if r.words == 'learned': scores.frequencies = self.frequency_head(word_frequencies(P, r.frequency_reduction))
+        return scores
 
 # %% ../../nbs/1_method/06_classifier.ipynb #33ee65a9
 @torch.inference_mode()
@@ -118,7 +116,7 @@ def update_memory_bank(
 ):
     "Eq. (6)-(7) on the network's codebook."
     r = net.recipe
-    net.codebook.copy_(update_codebook(net.codebook, scores.features.float(), scores.assignment, r.rho, r.empty_words, r.count_eps, world().total))
+    net.codebook.copy_(update_codebook(net.codebook, scores.features.float(), scores.assignment, r.rho, r.empty_words, r.count_eps, world().all_reduce))
 
 # %% ../../nbs/1_method/06_classifier.ipynb #8b33d254
 @torch.no_grad()
@@ -127,4 +125,4 @@ def sample_initial_codebook(
     scores:Scores, # of the first batch
 ):
     "Replace the codebook by features of this batch, drawn from the recipe's seed (`codebook_init='sampled'`, Table 5)."
-    net.codebook.copy_(sample_codebook(world().whole(scores.features), net.recipe.n_words, torch.Generator().manual_seed(net.recipe.seed)))
+    net.codebook.copy_(sample_codebook(world().all_gather(scores.features), net.recipe.n_words, torch.Generator().manual_seed(net.recipe.seed)))

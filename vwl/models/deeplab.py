@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from .backbone import build_backbone, load_weights, place, read_weights
+from .backbone import build_backbone, load_weights, to_device, read_weights
 from ..pixels import MEAN, STD, to_tensor
-from ..engine.processes import bare, part_sizes, world
+from ..engine.processes import unwrap, part_sizes, world
 from ..errors import InputError
 from ..engine.settings import Recipe
 from ..crf import CRFSettings, dense_crf
-from ..engine.trainer import descend, poly, sgd
+from ..engine.trainer import optimizer_step, poly, sgd
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #90b8ea35
 class ASPP(nn.Module):
@@ -140,14 +140,14 @@ def segmentation_step(
     steps:int=1, # in all
 )->dict[str, float]: # the loss; this process's part of it
     "One batch of DeepLabV2's training."
-    r, losses, batch = bare(net).recipe, [0.], round(len(images)/world().part(len(images)))
+    r, losses, batch = unwrap(net).recipe, [0.], round(len(images)/world().shard_fraction(len(images)))
     sizes = part_sizes(batch, r.seg_accumulate)
-    mine = [world().own(n) for n in sizes]
+    mine = [world().shard_size(n) for n in sizes]
     def loss_of_parts():
         for n, x, y in zip(sizes, images.split(mine), labels.split(mine)):
-            loss = segmentation_loss(net(x), y, world().total)*n/batch
+            loss = segmentation_loss(net(x), y, world().all_reduce)*n/batch
             losses.append(loss.item()); yield loss
-    descend(optimizer, loss_of_parts(), poly(step//r.seg_lr_every*r.seg_lr_every, steps, r.poly_power))
+    optimizer_step(optimizer, loss_of_parts(), poly(step//r.seg_lr_every*r.seg_lr_every, steps, r.poly_power))
     return dict(loss=sum(losses))
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #44e3c6f1
@@ -196,4 +196,4 @@ def load_segmentation(
     if found and found != {n_classes}: raise InputError(f'{path}: a network for {min(found)} classes with background, but here are {n_classes}; give the network of this data set, or start from it with --seg-weights')
     net = DeepLabV2(recipe, n_classes, 'none')
     load_weights(net, path, spare=(), state=state)
-    return place(net, recipe, device).eval()
+    return to_device(net, recipe, device).eval()

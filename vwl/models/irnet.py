@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from ..affinity import irnet_loss, random_walk
 from .backbone import build_backbone
 from ..pixels import to_tensor
-from ..engine.processes import bare, world
+from ..engine.processes import unwrap, world
 from ..errors import InputError
 from ..engine.settings import Recipe
 from ..crf import crf_of_labels
 from ..seeds import threshold_seeds
-from ..engine.trainer import descend, poly
+from ..engine.trainer import optimizer_step, poly
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #d8f6d855
 def confident_label(
@@ -116,10 +116,10 @@ def irnet_step(
     steps:int=1, # in all
 )->dict[str, float]: # each loss term; this process's part of it
     "One batch of IRNet's training."
-    r, (edge, way) = bare(net).recipe, net(images)
+    r, (edge, way) = unwrap(net).recipe, net(images)
     small = F.interpolate(labels[:, None].float(), edge.shape[1:], mode='nearest-exact')[:, 0].to(labels.dtype)
-    terms = irnet_loss(edge.float().sigmoid(), small, r.irn_radius, way, world().total)
-    descend(optimizer, [sum(terms.values())], poly(step, steps, r.poly_power))
+    terms = irnet_loss(edge.float().sigmoid(), small, r.irn_radius, way, world().all_reduce)
+    optimizer_step(optimizer, [sum(terms.values())], poly(step, steps, r.poly_power))
     return dict(loss=sum(v.item() for v in terms.values())) | {k: v.item() for k, v in terms.items()}
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #b73798a5

@@ -8,11 +8,11 @@ __all__ = ['learning_rate_scale', 'make_optimizer', 'train_step', 'collapse_warn
 # %% ../../nbs/1_method/07_training.ipynb #043f5a29
 import torch
 from torch import Tensor
-from ..engine.processes import bare, world
+from ..engine.processes import unwrap, world
 from ..losses import total_loss
 from .classifier import Classifier, loss_terms, sample_initial_codebook, update_memory_bank
 from ..engine.settings import Recipe
-from ..engine.trainer import Trainer, descend, poly, sgd
+from ..engine.trainer import Trainer, optimizer_step, poly, sgd
 
 # %% ../../nbs/1_method/07_training.ipynb #7581da3c
 def learning_rate_scale(
@@ -42,7 +42,7 @@ def train_step(
     steps:int=1, # in all
 )->dict[str, float]: # each loss term; this process's part of it, where several share the batch
     "One batch of Algorithm 1."
-    scores, part, net = net(images), world().part(len(images)), bare(net)
+    scores, part, net = net(images), world().shard_fraction(len(images)), unwrap(net)
     r = net.recipe
     samples = step == 0 and r.words != 'none' and r.codebook_init == 'sampled'
     if samples and r.words == 'learned':
@@ -51,7 +51,7 @@ def train_step(
     terms = {k: part*v for k, v in loss_terms(net, scores, labels).items()}
     if r.words == 'memory': update_memory_bank(net, scores)
     loss = total_loss(terms, dict(word=r.word_weight, freq=r.frequency_weight, decov=r.decov_weight))
-    descend(optimizer, [loss], poly(step, steps, r.poly_power))
+    optimizer_step(optimizer, [loss], poly(step, steps, r.poly_power))
     if samples and r.words == 'memory': sample_initial_codebook(net, scores)
     return {k: v.item() for k, v in terms.items()}
 

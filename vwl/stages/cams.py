@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from ..data.cams import load_cams, save_cams, strided_size
 from ..data.exchange import read_published_cams, write_published_cams
-from ..engine.files import settle, write_json
+from ..engine.files import write_manifest, write_json
 from ..engine.processes import pick_device, world
 from ..engine.settings import Recipe, stages_after
-from ..engine.workers import bar
+from ..engine.workers import progress
 from ..errors import InputError
 from ..models.classifier import Classifier, scores_of_image
 from ..pixels import working_size
@@ -44,14 +44,14 @@ def make_cams(
     workers:int=0, # processes that read images
 ):
     "Class activation maps of the scored images into `cams/`, one file an image."
-    todo, r = unfinished(run, run.score.names, lambda name: [run.cam(name)]), run.recipe
+    todo, r = unfinished(run, run.scored.names, lambda name: [run.cam_path(name)]), run.recipe
     if todo:
         device = pick_device(device)
         net = load_classifier(run, device)
         for i, (_, (image, *scaled)) in zip(todo, over_images(partial(read_working_image, scales=(1., *r.scales)), run, todo, workers)):
-            size, keys = image.shape[:2], image_keys(net, image, run.score.labels[i], r)
+            size, keys = image.shape[:2], image_keys(net, image, run.scored.labels[i], r)
             maps = multi_scale_maps(net.maps, scaled, keys, strided_size(*size), r.flip, r.flip_merge, device)
-            log_file(run, save_cams(run.cam(run.score.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits))
+            log_file(run, save_cams(run.cam_path(run.scored.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits))
     write_stage_manifest(run, 'cams')
 
 # %% ../../nbs/5_program/12_cams.ipynb #601d22df
@@ -64,15 +64,15 @@ def import_cams(
     images, r, folder = run.labelled, run.recipe, Path(folder)
     if not folder.is_dir(): raise InputError(f'{folder}: no such folder')
     there = [i for i, n in enumerate(images.names) if (folder/f'{n}.npy').is_file()]
-    if missing := sorted(set(run.score.names)-{images.names[i] for i in there}): raise InputError(f'{folder/missing[0]}.npy: no such file ({len(missing)} in all); every scored image needs its maps')
-    for i in bar(there): _published(run, images, i, folder, trusted)          # all are right before anything goes
+    if missing := sorted(set(run.scored.names)-{images.names[i] for i in there}): raise InputError(f'{folder/missing[0]}.npy: no such file ({len(missing)} in all); every scored image needs its maps')
+    for i in progress(there): _published(run, images, i, folder, trusted)          # all are right before anything goes
     for stage in stages_after(r, 'cams'):
         if (run.folder/stage).exists(): shutil.rmtree(run.folder/stage)
-    for i in bar(there):
+    for i in progress(there):
         maps, keys, size = _published(run, images, i, folder, trusted)
-        log_file(run, save_cams(run.cam(images.names[i]), torch.from_numpy(maps), keys, size, r.cam_bits))
+        log_file(run, save_cams(run.cam_path(images.names[i]), torch.from_numpy(maps), keys, size, r.cam_bits))
     log_file(run, write_json(run.imported, dict(folder=str(folder.resolve()))))
-    settle(run.folder/'cams')
+    write_manifest(run.folder/'cams')
     return len(there), len(images)
 
 def _published(run, images, i, folder, trusted):
@@ -90,8 +90,8 @@ def export_cams(
     device:str='auto', # for maps that aren't there yet
     workers:int=0, # processes that read images
 ):
-    "The scored images' maps in the published layout; with `run.on(...)` those of other images."
+    "The scored images' maps in the published layout; with `run.with_images(...)` those of other images."
     make_cams(run, device, workers)
-    for i in bar(world().share(range(len(run.score)))):
-        name, size = run.score.names[i], working_size(*run.score.image(i).size[::-1], run.recipe.cam_long_side)
-        write_published_cams(Path(folder)/f'{name}.npy', *load_cams(run.cam(name), size, strided_size(*size)), size)
+    for i in progress(world().shard(range(len(run.scored)))):
+        name, size = run.scored.names[i], working_size(*run.scored.image(i).size[::-1], run.recipe.cam_long_side)
+        write_published_cams(Path(folder)/f'{name}.npy', *load_cams(run.cam_path(name), size, strided_size(*size)), size)

@@ -16,7 +16,7 @@ from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
 from ..errors import InputError
 from ..losses import base_rate_loss
-from ..models.backbone import load_weights, place
+from ..models.backbone import load_weights, to_device
 from ..models.classifier import Classifier
 from ..models.training import collapse_warning, make_optimizer, train_step
 from .manifest import require_intact
@@ -34,7 +34,7 @@ def classifier_trainer(
     "Algorithm 1 over a set of images; `InputError` where training can't learn anything or can't begin."
     r = recipe
     torch.manual_seed(r.seed)
-    net = place(Classifier(r, len(images.classes), weights), r, device)
+    net = to_device(Classifier(r, len(images.classes), weights), r, device)
     _check_trainable(r, images, net.backbone)
     crops = lambda epoch: TrainingCrops(images, r.long_side, r.crop, r.seed, epoch)
     return Trainer(net, make_optimizer(net), train_step, crops, r.batch_size, epochs=r.epochs, stop=r.kept_epoch, device=device, workers=workers)
@@ -57,9 +57,9 @@ def train_classifier(
     if is_trained(run, 'classifier'): return run.weights
     r, base_rate = run.recipe, base_rate_loss(torch.from_numpy(run.train.labels))
     about = f'{r.backbone}, pooling {r.pooling}, words {r.words}, {len(run.train)} images, {len(run.train.classes)} classes'
-    watch = lambda trainer: collapse_warning(trainer, base_rate)
-    trainer = fit_network(run, 'classifier', lambda weights: classifier_trainer(r, run.train, pick_device(device), workers, weights), about, say, watch)
-    save_network(run, 'classifier', trainer, base_rate=base_rate, collapsed=bool(watch(trainer)))
+    warn_after_epoch = lambda trainer: collapse_warning(trainer, base_rate)
+    trainer = fit_network(run, 'classifier', lambda weights: classifier_trainer(r, run.train, pick_device(device), workers, weights), about, say, warn_after_epoch)
+    save_network(run, 'classifier', trainer, base_rate=base_rate, collapsed=bool(warn_after_epoch(trainer)))
     return run.weights
 
 # %% ../../nbs/5_program/11_classifier.ipynb #040113c1
@@ -72,4 +72,4 @@ def load_classifier(
     require_intact(run, [run.weights], 'train DATA --out')
     net = Classifier(run.recipe, len(run.train.classes), weights='none')
     load_weights(net, run.weights, spare=())
-    return place(net, run.recipe, device).eval()
+    return to_device(net, run.recipe, device).eval()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from PIL import Image
 from ..engine.files import save_label
-from ..engine.workers import bar, pooled
+from ..engine.workers import progress, parallel_map
 from ..pixels import resize, working_image
 from .manifest import log_file
 from .run import Run
@@ -18,7 +18,7 @@ from .run import Run
 # %% ../../nbs/5_program/10_images.ipynb #82813f39
 def read_working_image(run, scales=(1.,)):
     "A run's one image, as large as it is worked on: (its own (width, height); (H, W, 3) uint8 at each scale). Runs in a worker process."
-    photograph = run.score.image(0)
+    photograph = run.scored.image(0)
     image = working_image(photograph, run.recipe.cam_long_side)
     return photograph.size, [np.asarray(resize(image, s)) for s in scales]
 
@@ -36,4 +36,4 @@ def over_images(
     workers:int, # processes; 0 = this one
 )->Iterable: # what `function` returns, in order
     "Call `function` with the run of each image alone, under a progress bar, in worker processes if there are any."
-    return bar(pooled(function, (run.only(i) for i in indices), min(workers, len(indices)), run.folder), len(indices)) if len(indices) else ()
+    return progress(parallel_map(function, (run.single_image(i) for i in indices), min(workers, len(indices)), run.folder), len(indices)) if len(indices) else ()

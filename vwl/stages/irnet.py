@@ -19,7 +19,7 @@ from ..engine.processes import pick_device, world
 from ..engine.settings import Recipe
 from ..engine.trainer import Trainer, sgd
 from ..errors import InputError
-from ..models.backbone import load_weights, place
+from ..models.backbone import load_weights, to_device
 from ..models.irnet import IRNet, confident_label, irnet_step
 from ..pixels import to_tensor, working_image
 from .cams import make_cams
@@ -40,7 +40,7 @@ def irnet_trainer(
     "IRNet's training, with two rates for two branches."
     r = recipe
     torch.manual_seed(r.seed)
-    net = place(IRNet(r, weights), r, device)
+    net = to_device(IRNet(r, weights), r, device)
     branches = [(list(net.edge.parameters()), r.irn_lr), (list(net.displacement.parameters()) if net.displacement else [], r.irn_lr_displacement)]
     crops = lambda epoch: LabelledCrops(images, label, r.irn_scales, r.irn_crop, r.seed, epoch, between=True, long_side=r.cam_long_side)
     return Trainer(net, sgd(branches, r.irn_momentum, r.irn_weight_decay), irnet_step, crops, r.irn_batch_size, epochs=r.irn_epochs, device=device, workers=workers)
@@ -55,17 +55,17 @@ def set_mean_shift(
     "Make the mean displacement over the images, their upper left corners of a crop's size, 0 from now on."
     net.eval()
     net.displacement.mean.zero_()
-    corners = (np.asarray(working_image(images.image(i), net.recipe.cam_long_side))[:net.recipe.irn_crop, :net.recipe.irn_crop] for i in world().share(range(len(images))))
+    corners = (np.asarray(working_image(images.image(i), net.recipe.cam_long_side))[:net.recipe.irn_crop, :net.recipe.irn_crop] for i in world().shard(range(len(images))))
     total = sum((net(to_tensor(c)[None].to(device))[1].mean((0, 2, 3)) for c in corners), torch.zeros(2, device=device))
-    net.displacement.mean.copy_(world().total(total)/len(images))
+    net.displacement.mean.copy_(world().all_reduce(total)/len(images))
 
 # %% ../../nbs/5_program/14_irnet.ipynb #5d241019
 def _confident(run):
     "The confident label of a run's one image; runs in a worker process."
-    name, r, image = run.score.names[0], run.recipe, run.score.image(0)
+    name, r, image = run.scored.names[0], run.recipe, run.scored.image(0)
     pixels = np.asarray(working_image(image, r.cam_long_side))
-    cams, keys = load_cams(run.cam(name), pixels.shape[:2])
-    save_mask(run, run.confident(name), confident_label(pixels, cams, keys, r.irn_foreground, r.irn_background, r.irn_crf), image.size)
+    cams, keys = load_cams(run.cam_path(name), pixels.shape[:2])
+    save_mask(run, run.confident_label_path(name), confident_label(pixels, cams, keys, r.irn_foreground, r.irn_background, r.irn_crf), image.size)
 
 # %% ../../nbs/5_program/14_irnet.ipynb #d3548ea6
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ def train_irnet(
     "Maps and confident labels of the images to learn from, then IRNet's training, into `irnet/`."
     r = run.recipe
     if is_trained(run, 'irnet'): return run.network('irnet')
-    learn = run.on(run.train)
+    learn = run.with_images(run.train)
     make_cams(learn, device, workers)
-    for _ in over_images(_confident, learn, unfinished(run, run.train.names, lambda name: [run.confident(name)]), workers): pass
-    world().wait()
+    for _ in over_images(_confident, learn, unfinished(run, run.train.names, lambda name: [run.confident_label_path(name)]), workers): pass
+    world().barrier()
     labels = StoredLabels(run.train, run.folder/'irnet'/'labels')
     make = lambda weights: irnet_trainer(r, run.train, labels, pick_device(device), workers, weights or initial_weights(run, r.irn_weights))
     trainer = fit_network(run, 'irnet', make, f'IRNet on {r.irn_backbone}, {len(run.train)} images', say)
-    if r.irn_displacement: set_mean_shift(trainer.net, run.score, trainer.device)
+    if r.irn_displacement: set_mean_shift(trainer.net, run.scored, trainer.device)
     save_network(run, 'irnet', trainer)
     return run.network('irnet')
 
@@ -113,4 +113,4 @@ def load_irnet(
     require_intact(run, [path], 'irnet')
     net = IRNet(run.recipe, 'none')
     load_weights(net, path, spare=())
-    return place(net, run.recipe, device).eval()
+    return to_device(net, run.recipe, device).eval()

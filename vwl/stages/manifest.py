@@ -7,23 +7,23 @@ __all__ = ['stage_folder', 'log_file', 'file_states', 'intact', 'unfinished', 'w
 
 # %% ../../nbs/5_program/08_manifest.ipynb #8daf6351
 import itertools, sys
-from ..engine.files import record, recorded, settle, sum_of
+from ..engine.files import log_checksum, read_checksums, write_manifest, checksum
 from ..engine.processes import world
 from ..errors import InputError
 
 # %% ../../nbs/5_program/08_manifest.ipynb #43172f12
 def stage_folder(run, path): return run.folder/path.relative_to(run.folder).parts[0]
 
-def log_file(run, path, name=None): record(stage_folder(run, name or path), path, name)
+def log_file(run, path, name=None): log_checksum(stage_folder(run, name or path), path, name)
 
 # %% ../../nbs/5_program/08_manifest.ipynb #2e897743
 def file_states(run, paths):
     "'whole', 'gone', 'new' (a kill came before its sum) or 'damaged' for each of the files of one stage."
     folder = None
     for path in paths:
-        if folder is None: folder = stage_folder(run, path); sums = recorded(folder)
+        if folder is None: folder = stage_folder(run, path); sums = read_checksums(folder)
         known = sums.get(path.relative_to(folder).as_posix())
-        yield 'gone' if not path.exists() else 'new' if known is None else 'whole' if sum_of(path) in known else 'damaged'
+        yield 'gone' if not path.exists() else 'new' if known is None else 'whole' if checksum(path) in known else 'damaged'
 
 # %% ../../nbs/5_program/08_manifest.ipynb #c1ff836a
 def intact(run, paths):
@@ -35,16 +35,16 @@ def intact(run, paths):
 
 def unfinished(run, names, paths_of):
     "Which of this process's share of images lack any of their files of one stage, `paths_of(name)`, or have damaged ones."
-    mine = world().share(range(len(names)))
+    mine = world().shard(range(len(names)))
     whole = intact(run, (p for i in mine for p in paths_of(names[i])))
     return [i for i in mine if not all([next(whole) for _ in paths_of(names[i])])]
 
 # %% ../../nbs/5_program/08_manifest.ipynb #8126a8a3
 def write_stage_manifest(run, stage):
     "Wait for all processes; then the sums of a stage's files are put in order."
-    world().wait()
-    if world().first: settle(run.folder/stage)
-    world().wait()
+    world().barrier()
+    if world().first: write_manifest(run.folder/stage)
+    world().barrier()
 
 def require_intact(run, paths, command):
     "`InputError` if any of these files of one stage is damaged."

@@ -15,7 +15,7 @@ from ..crf import CRF_SETTINGS
 from ..data.images import ImageSet, read_photographs
 from ..engine.files import fingerprint, read_json, write_json
 from ..engine.processes import pick_device, world
-from ..engine.workers import bar, pooled
+from ..engine.workers import progress, parallel_map
 from ..errors import InputError
 from ..models.deeplab import class_probabilities, crf_label, likely_classes, load_segmentation
 from ..pixels import working_image
@@ -30,8 +30,8 @@ def _predict(item):
     name, r, image = run.val.names[0], run.recipe, run.val.image(0)
     if r.predict_crf != 'none':
         pixels = np.asarray(working_image(image, r.cam_long_side))
-        save_mask(run, run.prediction('crf', name), crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predict_crf]), image.size)
-    save_mask(run, run.prediction('network', name), label, image.size)
+        save_mask(run, run.prediction_path('crf', name), crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predict_crf]), image.size)
+    save_mask(run, run.prediction_path('network', name), label, image.size)
     return bool(label.any())
 
 def make_predictions(
@@ -41,13 +41,13 @@ def make_predictions(
     say:Callable[[str], None]=print, # for lines to the user
 ):
     "Masks of the validation images into `predictions/`; what is there already is kept."
-    _predict_images(run.on(run.val), run.network('segmentation'), device, workers, say)
+    _predict_images(run.with_images(run.val), run.network('segmentation'), device, workers, say)
 
 def _predict_images(run, weights, device, workers, say):
     "Masks of a run's images by the network in `weights`."
     r = run.recipe
     kinds = ('network',) if r.predict_crf == 'none' else ('crf', 'network')
-    todo = unfinished(run, run.val.names, lambda name: [run.prediction(k, name) for k in kinds])
+    todo = unfinished(run, run.val.names, lambda name: [run.prediction_path(k, name) for k in kinds])
     if todo: _predict_these(run, weights, todo, device, workers, say)
     write_stage_manifest(run, 'predictions')
 
@@ -59,9 +59,9 @@ def _predict_these(run, weights, todo, device, workers, say):
     device = pick_device(device)
     net = load_segmentation(weights, r, len(run.val.classes)+1, device)
     readers = workers//2 if r.predict_crf != 'none' else workers              # the others compute the CRF
-    said = ((i, class_probabilities(net, image, r.predict_flip, device)) for i, (_, (image,)) in zip(todo, pooled(read_working_image, map(run.only, todo), min(readers, len(todo)), run.folder)))
-    found = ((run.only(i), P.argmax(0).astype(np.uint8), *likely_classes(P)) for i, P in said)
-    objects = sum(bar(pooled(_predict, found, min(workers-readers, len(todo)), run.folder), len(todo)))
+    said = ((i, class_probabilities(net, image, r.predict_flip, device)) for i, (_, (image,)) in zip(todo, parallel_map(read_working_image, map(run.single_image, todo), min(readers, len(todo)), run.folder)))
+    found = ((run.single_image(i), P.argmax(0).astype(np.uint8), *likely_classes(P)) for i, P in said)
+    objects = sum(progress(parallel_map(_predict, found, min(workers-readers, len(todo)), run.folder), len(todo)))
     if not objects: say(f'  warning: the network sees nothing but background in all {len(todo)} images. Either its labels show no objects, or it has not learned: '
                         "look at the losses in segmentation/history.json, and whether its initial weights are of its style (seg_weights, seg_style)")
 
@@ -90,10 +90,10 @@ def predict_set(
 )->Run: # a run on these images whose `prediction` paths lead to the masks
     "Masks of any images into `out/predictions/`; `InputError` if those of another network are there."
     out = Path(out)
-    there, r, weights = replace(run.on(images), folder=out), run.recipe, run.network('segmentation')
+    there, r, weights = replace(run.with_images(images), folder=out), run.recipe, run.network('segmentation')
     made = fingerprint(hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else '', r.seg_scales, r.predict_flip, r.predict_crf, r.cam_long_side)
     if (out/'made_by.json').exists() and read_json(out/'made_by.json') != made: raise InputError(f'{out}: has masks of another network or other settings; give another --out, or remove the folder')
-    world().wait()
+    world().barrier()
     if weights.exists() and world().first: write_json(out/'made_by.json', made)
     _predict_images(there, weights, device, workers, say)
     return there

@@ -23,17 +23,17 @@ from .run import Run
 # %% ../../nbs/5_program/15_pseudo_labels.ipynb #5bd42d0e
 def _pseudo_label(run, full_size, images, net, device):
     "The pseudo label of a run's one image, and its instances if there are displacements."
-    name, r, (image,) = run.score.names[0], run.recipe, images
+    name, r, (image,) = run.scored.names[0], run.recipe, images
     size = image.shape[:2]
     edge, way = edge_map(net, image, device)
-    cams, keys = load_cams(run.cam(name), size, edge.shape[1:])
+    cams, keys = load_cams(run.cam_path(name), size, edge.shape[1:])
     maps = torch.from_numpy(cams).to(device)
     walked = random_walk(maps, edge, r.walk_radius, r.walk_beta, r.walk_steps)
     if way is not None:
         found = instances(maps, keys, edge, way, size, r, net.stride)
         masks = np.asarray(Image.fromarray(found.masks).resize(full_size, Image.Resampling.NEAREST))
-        log_file(run, save_arrays(run.instances(name), masks=masks, keys=found.keys, scores=found.scores))
-    save_mask(run, run.pseudo(name), pseudo_label(walked, keys, size, r.walk_background, net.stride), full_size)
+        log_file(run, save_arrays(run.instances_path(name), masks=masks, keys=found.keys, scores=found.scores))
+    save_mask(run, run.pseudo_label_path(name), pseudo_label(walked, keys, size, r.walk_background, net.stride), full_size)
 
 # %% ../../nbs/5_program/15_pseudo_labels.ipynb #cc9e3394
 def make_pseudo_labels(
@@ -42,11 +42,11 @@ def make_pseudo_labels(
     workers:int=0, # processes that read images
 ):
     "The maps' random walk between IRNet's edges, into `pseudo_labels/`."
-    todo, r = run.on(run.labelled), run.recipe
+    todo, r = run.with_images(run.labelled), run.recipe
     make_cams(todo, device, workers)
-    left = unfinished(run, todo.score.names, lambda name: [run.pseudo(name), *([run.instances(name)] if r.irn_displacement else [])])
+    left = unfinished(run, todo.scored.names, lambda name: [run.pseudo_label_path(name), *([run.instances_path(name)] if r.irn_displacement else [])])
     if left:
         device = pick_device(device)
         net = load_irnet(run, device)
-        for i, read in zip(left, over_images(read_working_image, todo, left, workers)): _pseudo_label(todo.only(i), *read, net, device)
+        for i, read in zip(left, over_images(read_working_image, todo, left, workers)): _pseudo_label(todo.single_image(i), *read, net, device)
     write_stage_manifest(run, 'pseudo_labels')

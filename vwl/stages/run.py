@@ -26,33 +26,33 @@ class Run:
     folder: Path # everything the run writes
     recipe: Recipe # all settings
     train: ImageSet # images to learn from
-    score: ImageSet # images to make maps and seeds for
+    scored: ImageSet # images to make maps and seeds for
     val: ImageSet # images for the segmentation network to predict
 
-    def on(self, images:ImageSet)->'Run':
+    def with_images(self, images:ImageSet)->'Run':
         "The same run, making its maps, labels and predictions for other images."
-        return replace(self, score=images, val=images)
-    def only(self, i:int)->'Run':
+        return replace(self, scored=images, val=images)
+    def single_image(self, i:int)->'Run':
         "The same run with scored image `i` alone: small enough to be sent to a worker process."
-        return replace(self.on(self.score.select([i])), train=self.train.select([]))
+        return replace(self.with_images(self.scored.select([i])), train=self.train.select([]))
     def network(self, stage:str)->Path: return self.folder/stage/'weights.safetensors'
     def checkpoint(self, stage:str)->Path: return self.folder/stage/'checkpoint.safetensors'
     @property
     def weights(self)->Path: return self.network('classifier')
     @property
     def imported(self)->Path: return self.folder/'cams'/'imported.json'
-    def cam(self, name:str)->Path: return self.folder/'cams'/f'{name}.npz'
-    def seed(self, kind:str, name:str)->Path: return self.folder/'seeds'/kind/f'{name}.png'
-    def confident(self, name:str)->Path: return self.folder/'irnet'/'labels'/f'{name}.png'
-    def pseudo(self, name:str)->Path: return self.folder/'pseudo_labels'/f'{name}.png'
-    def instances(self, name:str)->Path: return self.folder/'pseudo_labels'/'instances'/f'{name}.npz'
-    def prediction(self, kind:str, name:str)->Path: return self.folder/'predictions'/kind/f'{name}.png'
+    def cam_path(self, name:str)->Path: return self.folder/'cams'/f'{name}.npz'
+    def seed_path(self, kind:str, name:str)->Path: return self.folder/'seeds'/kind/f'{name}.png'
+    def confident_label_path(self, name:str)->Path: return self.folder/'irnet'/'labels'/f'{name}.png'
+    def pseudo_label_path(self, name:str)->Path: return self.folder/'pseudo_labels'/f'{name}.png'
+    def instances_path(self, name:str)->Path: return self.folder/'pseudo_labels'/'instances'/f'{name}.npz'
+    def prediction_path(self, kind:str, name:str)->Path: return self.folder/'predictions'/kind/f'{name}.png'
 
     @property
     def labelled(self)->ImageSet:
         "The images that get pseudo labels: those to learn from and the scored ones."
         known = set(self.train.names)
-        more = self.score.select([i for i, n in enumerate(self.score.names) if n not in known])
+        more = self.scored.select([i for i, n in enumerate(self.scored.names) if n not in known])
         return replace(self.train, names=self.train.names+more.names, files=self.train.files+more.files, labels=np.concatenate([self.train.labels, more.labels]))
 
 # %% ../../nbs/5_program/07_run.ipynb #81837e27
@@ -122,7 +122,7 @@ def make_run(
     recipe = replace(recipe, **{k: str(Path(v).resolve()) for k in ('train_list', 'score_list', 'val_list') if (v := getattr(recipe, k)) and Path(v).is_file()})
     train, score, val = image_sets(data, recipe)
     if world().first: _begin(data, out, _describe(recipe, data, train, score))                   # all processes read, one writes
-    world().wait()
+    world().barrier()
     return Run(out, recipe, train, score, val)
 
 def _begin(data, out, described):
@@ -151,7 +151,7 @@ def open_run(
     run = make_run(data, folder, recipe)                                      # all is checked before anything goes
     if not changes: return run
     if world().first: _change(run, stored, changes)
-    world().wait()
+    world().barrier()
     return make_run(data, folder, recipe_from_dict(stored_recipe(folder)['recipe']))
 
 # %% ../../nbs/5_program/07_run.ipynb #35469fee

@@ -16,7 +16,7 @@ from ..engine.processes import pick_device, world
 from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
 from ..errors import InputError
-from ..models.backbone import place
+from ..models.backbone import to_device
 from ..models.deeplab import DeepLabV2, segmentation_optimizer, segmentation_step
 from .cams import make_cams
 from .irnet import StoredLabels
@@ -37,7 +37,7 @@ def segmentation_trainer(
     "DeepLabV2's training."
     r = recipe
     torch.manual_seed(r.seed)
-    net = place(DeepLabV2(r, len(images.classes)+1, weights), r, device)
+    net = to_device(DeepLabV2(r, len(images.classes)+1, weights), r, device)
     times = max(1, r.seg_steps*r.seg_batch_size//(10*len(images)))           # epochs of about a tenth of the training, where one pass isn't more
     crops = lambda epoch: LabelledCrops(images, label, r.seg_crop_scales, r.seg_crop, r.seed, epoch, corner=True, times=times, long_side=r.cam_long_side)
     return Trainer(net, segmentation_optimizer(net), segmentation_step, crops, r.seg_batch_size, r.seg_accumulate, steps=r.seg_steps, device=device, workers=workers)
@@ -52,7 +52,7 @@ def _labels_to_learn(run):
     if missing and kind == 'masks': raise InputError(f'{missing[0] or images.root}: no mask ({len(missing)} missing in all); put true masks there, or learn from --seg-labels pseudo')
     if missing: raise InputError(f'{missing[0]}: not there yet ({len(missing)} missing in all); make them: {command} {run.folder}')
     if kind == 'masks': return images.mask
-    require_intact(run, (path_of(i) for i in world().share(range(len(images)))), command.removeprefix('vwl '))
+    require_intact(run, (path_of(i) for i in world().shard(range(len(images)))), command.removeprefix('vwl '))
     return StoredLabels(images, run.folder/folder)
 
 def train_segmentation(
@@ -65,8 +65,8 @@ def train_segmentation(
     r = run.recipe
     if is_trained(run, 'segmentation'): return run.network('segmentation')
     if r.seg_labels in ('cam', 'crf'):
-        make_cams(run.on(run.train), device, workers)
-        make_seeds(run.on(run.train), workers)
+        make_cams(run.with_images(run.train), device, workers)
+        make_seeds(run.with_images(run.train), workers)
     labels = _labels_to_learn(run)
     make = lambda weights: segmentation_trainer(r, run.train, labels, pick_device(device), workers, weights or initial_weights(run, r.seg_weights))
     trainer = fit_network(run, 'segmentation', make, f'DeepLabV2 on {r.seg_backbone}, {len(run.train)} images, labels: {r.seg_labels}', say)

@@ -10,7 +10,7 @@ import os, time
 from safetensors.torch import save as save_tensors
 from ..engine.files import atomic_path, write_json
 from ..engine.processes import world
-from ..engine.workers import bar
+from ..engine.workers import progress
 from ..errors import InputError
 from .manifest import file_states, intact, log_file, write_stage_manifest
 from .run import train_first
@@ -40,22 +40,22 @@ def resume(trainer, checkpoint):
     except Exception as e: raise InputError(f'{checkpoint}: not a readable checkpoint ({(str(e) or type(e).__name__).splitlines()[0][:100]}); delete it to train again from the start') from None
 
 # %% ../../nbs/5_program/09_training.ipynb #72adc4cc
-def fit_network(run, stage, make_trainer, about, say, watch=lambda trainer: ''):
+def fit_network(run, stage, make_trainer, about, say, warn_after_epoch=lambda trainer: ''):
     "Train a stage's network."
     checkpoint = run.checkpoint(stage)
     if world().first and list(file_states(run, [checkpoint])) == ['damaged']:
         say(f'  {checkpoint}: damaged since it was written; training begins again')
         checkpoint.unlink()
-    world().wait()
+    world().barrier()
     trainer = make_trainer('none' if checkpoint.exists() else None)
     if checkpoint.exists(): resume(trainer, checkpoint)
     rates = ' and '.join(f'{g["first_lr"]:g}' for g in trainer.optimizer.param_groups)
     say(f'training {about}: {trainer.steps} steps of {trainer.batch_size} images, learning rates {rates}, on {trainer.device}')
     while not trainer.finished:
         started = time.time()
-        means = trainer.train_epoch(bar, _now_and_then(lambda: _save_state(run, checkpoint, trainer)))
+        means = trainer.train_epoch(progress, _now_and_then(lambda: _save_state(run, checkpoint, trainer)))
         say(f'  epoch {trainer.epoch}/{trainer.epochs}  ' + '  '.join(f'{k} {v:.4g}' for k, v in means.items()) + f'  {time.time()-started:.0f} s')
-        if warning := watch(trainer): say('  warning: '+warning)
+        if warning := warn_after_epoch(trainer): say('  warning: '+warning)
         _save_state(run, checkpoint, trainer)
     return trainer
 
@@ -72,9 +72,9 @@ def save_network(run, stage, trainer, **more):
 
 def is_trained(run, stage):
     "Whether a stage's network is there; if so, all that its training needed is put away."
-    world().wait()                                                            # until what was to be written is
+    world().barrier()                                                            # until what was to be written is
     there = all(intact(run, [run.network(stage)]))
-    world().wait()                                                            # until all have looked
+    world().barrier()                                                            # until all have looked
     if there:
         if world().first: run.checkpoint(stage).unlink(missing_ok=True)
         write_stage_manifest(run, stage)
