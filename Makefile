@@ -15,8 +15,9 @@ $(VENV)/installed: settings.ini setup.py pyproject.toml
 demo: $(VENV)/installed
 	$(BIN)/vwl demo
 
-## floors, every notebook, every test
+## lines and floors, every notebook, every test
 test: $(VENV)/installed
+	$(BIN)/ruff check --quiet .
 	$(BIN)/lint-imports
 	$(BIN)/nbdev-test --n-workers 2 --timing
 	$(BIN)/python -m pytest

@@ -1,4 +1,5 @@
 "Package metadata, read from settings.ini; the version is vwl.__version__."
+
 import re
 from configparser import ConfigParser
 from pathlib import Path
@@ -6,10 +7,15 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 parser = ConfigParser(delimiters=['='], interpolation=None)
-parser.read(here/'settings.ini', encoding='utf-8')
+parser.read(here / 'settings.ini', encoding='utf-8')
 settings = parser['DEFAULT']
-lines = lambda key: settings[key].split('\n')[1:]
-version = re.search(r'__version__ = "(.+)"', (here/'vwl/__init__.py').read_text(encoding='utf-8')).group(1)
+
+
+def lines(key):
+    return settings[key].split('\n')[1:]
+
+
+version = re.search(r'__version__ = "(.+)"', (here / 'vwl/__init__.py').read_text(encoding='utf-8')).group(1)
 
 setup(
     name=settings['name'],
@@ -19,7 +25,7 @@ setup(
     license=settings['license'],
     keywords=settings['keywords'].split(', '),
     classifiers=lines('classifiers'),
-    long_description=(here/'README.md').read_text(encoding='utf-8'),
+    long_description=(here / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     packages=find_packages(include=['vwl', 'vwl.*']),
     python_requires='>=' + settings['min_python'],

@@ -1,15 +1,22 @@
 """What each stage costs an image at the paper's sizes: seconds, arithmetic, bytes on disk.
 
-    python benchmarks/stage_costs.py FOLDER [--device cuda] [--images 2 6] [--memory] [--out nbs/7_results/stored/stage_costs.json]
+    python benchmarks/stage_costs.py FOLDER [--device cuda] [--images 2 6] [--memory] [--out \
+        nbs/7_results/stored/stage_costs.json]
 
-FOLDER has photographs and tags.csv. Every stage runs on two numbers of images; the difference, divided by theirs, is what one more image
-costs. Networks are ResNets with random numbers for weights, which take as long as any others. Training is a few steps of small batches:
-its cost an image of a batch is what is kept. Arithmetic is counted by torch (two operations a multiplication with addition).
+FOLDER has photographs and tags.csv. Every stage runs on two numbers of images; the difference, divided by theirs,
+is what one more image costs. Networks are ResNets with random numbers for weights, which take as long as any
+others. Training is a few steps of small batches: its cost an image of a batch is what is kept. Arithmetic is
+counted by torch (two operations a multiplication with addition).
 
---memory measures instead what the trainings hold at the recipe's batch, and adds it to --out: the tensors that autograd keeps for the way
-back, an image's times the batch, and four bytes each for weights, gradients and momenta. A GPU needs that and some room to work in.
+--memory measures instead what the trainings hold at the recipe's batch, and adds it to --out: the tensors that
+autograd keeps for the way back, an image's times the batch, and four bytes each for weights, gradients and momenta.
+A GPU needs that and some room to work in.
 """
-import argparse, json, tempfile, time
+
+import argparse
+import json
+import tempfile
+import time
 from pathlib import Path
 import torch
 from safetensors.torch import load_file
@@ -20,64 +27,120 @@ from vwl.pixels import resize
 from vwl.engine.settings import preset
 from vwl.data.voc import write_tags
 
+
 def of_size(folder, n, side, out):
     "The first n photographs of a folder, with the given long side, as a folder."
     images = read_folder(folder).select(range(n))
-    (out/'images').mkdir(parents=True)
+    (out / 'images').mkdir(parents=True)
     for i, name in enumerate(images.names):
         image = images.image(i)
-        resize(image, side/max(image.size)).save(out/'images'/f'{name}.jpg', quality=95)
-    (out/'classes.txt').write_text('\n'.join(images.classes))
-    return write_tags(out/'tags.csv', [(f'{name}.jpg', images.tags(i)) for i, name in enumerate(images.names)]).parent
+        resize(image, side / max(image.size)).save(out / 'images' / f'{name}.jpg', quality=95)
+    (out / 'classes.txt').write_text('\n'.join(images.classes))
+    return write_tags(out / 'tags.csv', [(f'{name}.jpg', images.tags(i)) for i, name in enumerate(images.names)]).parent
+
 
 def run_of(n, data, out, device, batch):
     "{stage: (seconds, GFLOP, bytes)} for n images; the trainings see each of them once."
     names = read_folder(data).names[:n]
     out.mkdir(parents=True)
-    (out.parent/'list.txt').write_text('\n'.join(names))
-    recipe = preset('paper', weights='none', irn_weights='none', seg_weights='none', train_list=str(out.parent/'list.txt'), epochs=1, batch_size=batch, irn_epochs=1, irn_batch_size=batch,
-                    seg_steps=n//batch, seg_batch_size=batch, lr_backbone=0., lr_heads=0., irn_lr=0., seg_lr=0.)
-    run, quiet = p.make_run(data, out/'run', recipe), dict(device=device, say=str)
-    steps = dict(classifier=lambda: p.train_classifier(run, **quiet), cams=lambda: p.make_cams(run, device), seeds=lambda: p.make_seeds(run),
-                 irnet_labels=lambda: list(p.over_images(p._confident, run, range(n), 0)), irnet=lambda: p.train_irnet(run, **quiet),
-                 pseudo_labels=lambda: p.make_pseudo_labels(run, device), segmentation=lambda: p.train_segmentation(run, **quiet), predictions=lambda: p.make_predictions(run, **quiet))
-    found, kept = {}, lambda: sum(f.stat().st_size for f in run.folder.rglob('*') if f.is_file() and f.suffix != '.safetensors')
+    (out.parent / 'list.txt').write_text('\n'.join(names))
+    recipe = preset(
+        'paper',
+        weights='none',
+        irn_weights='none',
+        seg_weights='none',
+        train_list=str(out.parent / 'list.txt'),
+        epochs=1,
+        batch_size=batch,
+        irn_epochs=1,
+        irn_batch_size=batch,
+        seg_steps=n // batch,
+        seg_batch_size=batch,
+        lr_backbone=0.0,
+        lr_heads=0.0,
+        irn_lr=0.0,
+        seg_lr=0.0,
+    )
+    run, quiet = p.make_run(data, out / 'run', recipe), dict(device=device, say=str)
+    steps = dict(
+        classifier=lambda: p.train_classifier(run, **quiet),
+        cams=lambda: p.make_cams(run, device),
+        seeds=lambda: p.make_seeds(run),
+        irnet_labels=lambda: list(p.over_images(p._confident, run, range(n), 0)),
+        irnet=lambda: p.train_irnet(run, **quiet),
+        pseudo_labels=lambda: p.make_pseudo_labels(run, device),
+        segmentation=lambda: p.train_segmentation(run, **quiet),
+        predictions=lambda: p.make_predictions(run, **quiet),
+    )
+    found, kept = (
+        {},
+        lambda: sum(f.stat().st_size for f in run.folder.rglob('*') if f.is_file() and f.suffix != '.safetensors'),
+    )
     for name, step in steps.items():
         before, counter, began = kept(), FlopCounterMode(display=False), time.perf_counter()
-        with counter: step()
-        if device != 'cpu': torch.cuda.synchronize()
-        found[name] = time.perf_counter()-began, counter.get_total_flops()/1e9, kept()-before
+        with counter:
+            step()
+        if device != 'cpu':
+            torch.cuda.synchronize()
+        found[name] = time.perf_counter() - began, counter.get_total_flops() / 1e9, kept() - before
         print(n, name, found[name], flush=True)
     return found
+
 
 def kept_for_the_way_back(step):
     "Bytes of all tensors that autograd keeps in a training of one step."
     storages = {}
+
     def pack(t):
         s = t.untyped_storage()
         storages[s.data_ptr()] = s.nbytes()
         return t
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t): step()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        step()
     return sum(storages.values())
+
 
 def memory(folder, long_side):
     "{training: GB} at the paper's batches."
     found, paper = {}, preset('paper')
     batches = dict(classifier=paper.batch_size, irnet=paper.irn_batch_size, segmentation=paper.seg_batch_size)
     with tempfile.TemporaryDirectory() as home:
-        data = of_size(folder, 3, long_side, Path(home)/'photographs')
+        data = of_size(folder, 3, long_side, Path(home) / 'photographs')
         for n in 2, 3:
-            (Path(home)/f'{n}.txt').write_text('\n'.join(read_folder(data).names[:n]))
-            recipe = preset('paper', weights='none', irn_weights='none', seg_weights='none', train_list=str(Path(home)/f'{n}.txt'), epochs=1, batch_size=n, irn_epochs=1, irn_batch_size=n, seg_steps=1, seg_batch_size=n,
-                            lr_backbone=0., lr_heads=0., irn_lr=0., seg_lr=0.)
-            run = p.make_run(data, Path(home)/str(n), recipe)
-            steps = dict(classifier=lambda: p.train_classifier(run, say=str), irnet=lambda: p.train_irnet(run, say=str), segmentation=lambda: p.train_segmentation(run, say=str))
+            (Path(home) / f'{n}.txt').write_text('\n'.join(read_folder(data).names[:n]))
+            recipe = preset(
+                'paper',
+                weights='none',
+                irn_weights='none',
+                seg_weights='none',
+                train_list=str(Path(home) / f'{n}.txt'),
+                epochs=1,
+                batch_size=n,
+                irn_epochs=1,
+                irn_batch_size=n,
+                seg_steps=1,
+                seg_batch_size=n,
+                lr_backbone=0.0,
+                lr_heads=0.0,
+                irn_lr=0.0,
+                seg_lr=0.0,
+            )
+            run = p.make_run(data, Path(home) / str(n), recipe)
+            steps = dict(
+                classifier=lambda: p.train_classifier(run, say=str),
+                irnet=lambda: p.train_irnet(run, say=str),
+                segmentation=lambda: p.train_segmentation(run, say=str),
+            )
             for stage, step in steps.items():
-                if stage == 'irnet': p.make_cams(run)
-                if stage == 'segmentation': p.make_pseudo_labels(run)
+                if stage == 'irnet':
+                    p.make_cams(run)
+                if stage == 'segmentation':
+                    p.make_pseudo_labels(run)
                 found[stage, n] = kept_for_the_way_back(step)
             weights = {s: sum(v.nbytes for v in load_file(run.network(s)).values()) for s in steps}
-    return {s: (batches[s]*(found[s, 3]-found[s, 2])+3*weights[s])/1e9 for s in batches}
+    return {s: (batches[s] * (found[s, 3] - found[s, 2]) + 3 * weights[s]) / 1e9 for s in batches}
+
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -90,17 +153,32 @@ def main():
     a.add_argument('--out', type=Path, default=Path('nbs/7_results/stored/stage_costs.json'))
     args = a.parse_args()
     if args.memory:
-        args.out.write_text(json.dumps(json.loads(args.out.read_text()) | dict(training_gb=memory(args.folder, args.long_side)), indent=1)+'\n')
+        args.out.write_text(
+            json.dumps(
+                json.loads(args.out.read_text()) | dict(training_gb=memory(args.folder, args.long_side)), indent=1
+            )
+            + '\n'
+        )
         return
     few, many = args.images
     with tempfile.TemporaryDirectory() as home:
-        data = of_size(args.folder, many, args.long_side, Path(home)/'photographs')
-        run_of(few, data, Path(home)/'warm', args.device, args.batch) if args.device != 'cpu' else None
-        less, more = (run_of(n, data, Path(home)/str(n), args.device, args.batch) for n in args.images)
-    each = {s: dict(zip(('seconds', 'gflop', 'bytes'), ((b-a)/(many-few) for a, b in zip(less[s], more[s])))) for s in less}
-    found = dict(images=args.images, long_side=args.long_side, device=torch.cuda.get_device_name() if args.device != 'cpu' else f'CPU, {torch.get_num_threads()} threads', each=each,
-                 peak_gpu_memory_mib=torch.cuda.max_memory_allocated()//2**20 if args.device != 'cpu' else None)
+        data = of_size(args.folder, many, args.long_side, Path(home) / 'photographs')
+        run_of(few, data, Path(home) / 'warm', args.device, args.batch) if args.device != 'cpu' else None
+        less, more = (run_of(n, data, Path(home) / str(n), args.device, args.batch) for n in args.images)
+    each = {
+        s: dict(zip(('seconds', 'gflop', 'bytes'), ((b - a) / (many - few) for a, b in zip(less[s], more[s]))))
+        for s in less
+    }
+    found = dict(
+        images=args.images,
+        long_side=args.long_side,
+        device=torch.cuda.get_device_name() if args.device != 'cpu' else f'CPU, {torch.get_num_threads()} threads',
+        each=each,
+        peak_gpu_memory_mib=torch.cuda.max_memory_allocated() // 2**20 if args.device != 'cpu' else None,
+    )
     print(json.dumps(found, indent=1))
-    args.out.write_text(json.dumps(found, indent=1)+'\n')
+    args.out.write_text(json.dumps(found, indent=1) + '\n')
 
-if __name__ == '__main__': main()
+
+if __name__ == '__main__':
+    main()

@@ -1,11 +1,15 @@
-"""Real photographs: GAP, HP, HP + VWL-L and HP + VWL-M on one folder with one seed and schedule, by way of `vwl run`'s own function.
+"""Real photographs: GAP, HP, HP + VWL-L and HP + VWL-M on one folder with one seed and schedule, by way of `vwl run`'s
+own function.
 
     python studies/photos.py FOLDER --weights mobilenetv2-imagenet-backbone.safetensors --out runs/photos [--only GAP]
 
-FOLDER has VOC's layout with tags.csv; classes, lists and schedule are those of the preset `animals` and of SETTINGS below. Each method is a run folder
-under --out, so that the same command goes on where it was stopped. --results copies what nbs/7_results/04_cams shows.
+FOLDER has VOC's layout with tags.csv; classes, lists and schedule are those of the preset `animals` and of SETTINGS
+below. Each method is a run folder under --out, so that the same command goes on where it was stopped. --results
+copies what nbs/7_results/04_cams shows.
 """
-import argparse, time
+
+import argparse
+import time
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -19,23 +23,32 @@ from vwl.engine.settings import preset
 from vwl.seeds import crf_seeds
 from vwl.data.cams import load_cams
 
-SETTINGS = dict(val_list='', epochs=3, n_words=256, scales=(1., .5, 1.5, 2.), flip=True, crf='vwl') # beside preset `animals`
+SETTINGS = dict(
+    val_list='', epochs=3, n_words=256, scales=(1.0, 0.5, 1.5, 2.0), flip=True, crf='vwl'
+)  # beside preset `animals`
 METHODS = {
-    'GAP':        dict(pooling='gap', words='none', lr_backbone=.001, lr_heads=.01),
-    'HP':         dict(words='none', lr_backbone=.0005, lr_heads=.005),
-    'HP + VWL-L': dict(words='learned', lr_backbone=.0005, lr_heads=.005),
-    'HP + VWL-M': dict(words='memory', lr_backbone=.0005, lr_heads=.005)}
+    'GAP': dict(pooling='gap', words='none', lr_backbone=0.001, lr_heads=0.01),
+    'HP': dict(words='none', lr_backbone=0.0005, lr_heads=0.005),
+    'HP + VWL-L': dict(words='learned', lr_backbone=0.0005, lr_heads=0.005),
+    'HP + VWL-M': dict(words='memory', lr_backbone=0.0005, lr_heads=0.005),
+}
+
 
 def crf_confusion(run):
     "Confusion matrix of a run's one image after CRF; writes nothing."
     truth, image = run.scored.mask(0), np.asarray(run.scored.image(0))
     cams, keys = load_cams(run.cam_path(run.scored.names[0]), truth.shape)
-    return confusion_matrix(crf_seeds(image, cams, keys, run.recipe.crf_background), truth, len(run.scored.classes)+1)
+    return confusion_matrix(crf_seeds(image, cams, keys, run.recipe.crf_background), truth, len(run.scored.classes) + 1)
+
 
 def matched_crf(run, threshold, workers):
     "The CRF's mIoU with a background score 0.02 above the best threshold, as the published 0.15 is above 0.13."
-    run = replace(run, recipe=replace(run.recipe, crf_background=round(threshold+.02, 2)))
-    return dict(background=run.recipe.crf_background, miou=mean_iou(sum(over_images(crf_confusion, run, range(len(run.scored)), workers))))
+    run = replace(run, recipe=replace(run.recipe, crf_background=round(threshold + 0.02, 2)))
+    return dict(
+        background=run.recipe.crf_background,
+        miou=mean_iou(sum(over_images(crf_confusion, run, range(len(run.scored)), workers))),
+    )
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -48,14 +61,34 @@ def main():
     args = parser.parse_args()
     runs, results = {}, {}
     for name in args.only or METHODS:
-        fields, out, started = SETTINGS | METHODS[name], args.out/name.lower().replace(' + ', '-'), time.time()
-        runs[name] = run = run_pipeline(args.folder, out, preset('animals', weights=str(args.weights), **fields), workers=args.workers, until='seeds')
-        metrics, history = read_json(out/'metrics.json'), read_json(out/'classifier'/'history.json')
-        seconds = round(time.time()-started)                                  # of this call: what was there already took none
-        print(name, {k: round(100*metrics[k]['miou'], 2) for k in ('cam', 'cam_best', 'crf')}, f'{seconds} s', flush=True)
-        results[name] = dict(command=run_command(run.recipe, 'animals', 'seeds'), seconds=seconds, metrics=metrics, history=history,
-                             crf_matched=matched_crf(run, metrics['cam_best']['threshold'], args.workers))
-        if args.results: write_json(args.results/f'{out.name}.json', results[name])
-    if args.results and not args.only: draw_comparison(runs, args.results/'comparison.png', scenes=4, side=1)
+        fields, out, started = SETTINGS | METHODS[name], args.out / name.lower().replace(' + ', '-'), time.time()
+        runs[name] = run = run_pipeline(
+            args.folder,
+            out,
+            preset('animals', weights=str(args.weights), **fields),
+            workers=args.workers,
+            until='seeds',
+        )
+        metrics, history = read_json(out / 'metrics.json'), read_json(out / 'classifier' / 'history.json')
+        seconds = round(time.time() - started)  # of this call: what was there already took none
+        print(
+            name,
+            {k: round(100 * metrics[k]['miou'], 2) for k in ('cam', 'cam_best', 'crf')},
+            f'{seconds} s',
+            flush=True,
+        )
+        results[name] = dict(
+            command=run_command(run.recipe, 'animals', 'seeds'),
+            seconds=seconds,
+            metrics=metrics,
+            history=history,
+            crf_matched=matched_crf(run, metrics['cam_best']['threshold'], args.workers),
+        )
+        if args.results:
+            write_json(args.results / f'{out.name}.json', results[name])
+    if args.results and not args.only:
+        draw_comparison(runs, args.results / 'comparison.png', scenes=4, side=1)
 
-if __name__ == '__main__': main()
+
+if __name__ == '__main__':
+    main()

@@ -1,38 +1,73 @@
-"""The paper's tables on photographs of five animals, in one go: what `vwl experiments run` does, with the preset `animals`.
+"""The paper's tables on photographs of five animals, in one go: what `vwl experiments run` does, with the preset
+`animals`.
 
-    python studies/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small] [--results nbs/7_results/stored/photographs]
+    python studies/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small] [--results \
+        nbs/7_results/stored/photographs]
 
-FOLDER has VOC's layout with tags.csv, DIR has mobilenetv2-imagenet-backbone.safetensors and densenet169-imagenet-backbone.safetensors.
-The whole list has every table with three seeds and both networks, where a GPU is; the small one, on a CPU, has what LISTS says. The list
-of words has the networks whose words are measured (Table 6, Figures 10-12); its figures belong into a folder of their own:
+FOLDER has VOC's layout with tags.csv, DIR has mobilenetv2-imagenet-backbone.safetensors and
+densenet169-imagenet-backbone.safetensors. The whole list has every table with three seeds and both networks, where
+a GPU is; the small one, on a CPU, has what LISTS says. The list of words has the networks whose words are measured
+(Table 6, Figures 10-12); its figures belong into a folder of their own:
 
     python studies/sweep.py FOLDER --weights DIR --list words --out runs/words --results nbs/7_results/stored/words
  Runs lie in
---out, their figures in --results, one file each. What is in either is not run again; what was stopped goes on. The same command may be
-given several times at once, on two cores each with OMP_NUM_THREADS=1, on several GPUs each with its CUDA_VISIBLE_DEVICES: they share the work.
+--out, their figures in --results, one file each. What is in either is not run again; what was stopped goes on. The \
+        same command may be
+given several times at once, on two cores each with OMP_NUM_THREADS=1, on several GPUs each with its \
+        CUDA_VISIBLE_DEVICES: they share the work.
+
 """
-import argparse, shutil
+
+import argparse
+import shutil
 from pathlib import Path
-import torch, torch.nn.functional as F
-from vwl.apps.experiments import EXPERIMENTS, HEADLINE, NETWORKS, data_key, draw_figures, load_table, row_recipe, run_experiments, run_key
+import torch
+import torch.nn.functional as F
+from vwl.apps.experiments import (
+    EXPERIMENTS,
+    HEADLINE,
+    NETWORKS,
+    data_key,
+    draw_figures,
+    load_table,
+    row_recipe,
+    run_experiments,
+    run_key,
+)
 from vwl.engine.files import write_json
 from vwl.stages.classifier import load_classifier
 from vwl.stages.run import open_run
 from vwl.apps.word_figures import silhouette, survey_words
 from vwl.words import random_codebook
 
-TWICE = dict(lr_backbone=.001, lr_heads=.01)
-MAPS = tuple(sorted((n for n, e in EXPERIMENTS.items() if e.until == 'seeds' and e.data == 'voc'), key=lambda n: len(EXPERIMENTS[n].rows))) # short tables are whole first
-ROWS = tuple(dict.fromkeys(r.name for n in MAPS for r in EXPERIMENTS[n].rows if 'backbone' not in r.settings)) # ResNets belong to VOC as published
-LISTS = dict( # (network, experiments, rows, seeds, fields), in the order in which they are run
-    small=[('mobilenet_v2', ['table4'], HEADLINE, 3, {}), ('densenet169', ['table4'], HEADLINE, 1, {}), ('mobilenet_v2', MAPS, ROWS, 1, {}),
-           ('mobilenet_v2', ['table10'], ('k = 16',), 3, {}), ('densenet169', ['table4'], HEADLINE, 3, {}), ('mobilenet_v2', ['table4'], ('GAP', 'HP'), 3, TWICE)],
+TWICE = dict(lr_backbone=0.001, lr_heads=0.01)
+MAPS = tuple(
+    sorted(
+        (n for n, e in EXPERIMENTS.items() if e.until == 'seeds' and e.data == 'voc'),
+        key=lambda n: len(EXPERIMENTS[n].rows),
+    )
+)  # short tables are whole first
+ROWS = tuple(
+    dict.fromkeys(r.name for n in MAPS for r in EXPERIMENTS[n].rows if 'backbone' not in r.settings)
+)  # ResNets belong to VOC as published
+LISTS = dict(  # (network, experiments, rows, seeds, fields), in the order in which they are run
+    small=[
+        ('mobilenet_v2', ['table4'], HEADLINE, 3, {}),
+        ('densenet169', ['table4'], HEADLINE, 1, {}),
+        ('mobilenet_v2', MAPS, ROWS, 1, {}),
+        ('mobilenet_v2', ['table10'], ('k = 16',), 3, {}),
+        ('densenet169', ['table4'], HEADLINE, 3, {}),
+        ('mobilenet_v2', ['table4'], ('GAP', 'HP'), 3, TWICE),
+    ],
     words=[('mobilenet_v2', ['table6'], ('VWL-L', 'VWL-M'), 3, {}), ('mobilenet_v2', ['table6'], ('VWE',), 1, {})],
-    whole=[(network, MAPS, ROWS, 3, fields) for network in NETWORKS for fields in ({}, TWICE)])
+    whole=[(network, MAPS, ROWS, 3, fields) for network in NETWORKS for fields in ({}, TWICE)],
+)
 
-def common(network, weights, fields={}):
+
+def common(network, weights, fields):
     "Fields of all rows of a network, beside preset `animals`."
-    return NETWORKS[network] | dict(weights=str(weights/NETWORKS[network]['weights'])) | fields
+    return NETWORKS[network] | dict(weights=str(weights / NETWORKS[network]['weights'])) | fields
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,43 +75,83 @@ def main():
     parser.add_argument('--weights', type=Path, required=True, help='folder of both files')
     parser.add_argument('--out', type=Path, default=Path('runs/sweep'))
     parser.add_argument('--list', choices=LISTS, help='what to run; whole where there is a GPU, else small')
-    parser.add_argument('--results', type=Path, default=Path('nbs/7_results/stored/photographs'), help='folder that keeps figures')
+    parser.add_argument(
+        '--results', type=Path, default=Path('nbs/7_results/stored/photographs'), help='folder that keeps figures'
+    )
     parser.add_argument('--workers', type=int, default=0, help='processes for images')
     args = parser.parse_args()
     kind = args.list or ('whole' if torch.cuda.is_available() else 'small')
-    if (args.results/'results').is_dir(): shutil.copytree(args.results/'results', args.out/'results', dirs_exist_ok=True)
-    print(f'the {kind} list:', *(f'{b}, {len(rows)} rows of {", ".join(names)}, {n} seeds {more or ""}' for b, names, rows, n, more in LISTS[kind]), sep='\n  ', flush=True)
+    if (args.results / 'results').is_dir():
+        shutil.copytree(args.results / 'results', args.out / 'results', dirs_exist_ok=True)
+    print(
+        f'the {kind} list:',
+        *(
+            f'{b}, {len(rows)} rows of {", ".join(names)}, {n} seeds {more or ""}'
+            for b, names, rows, n, more in LISTS[kind]
+        ),
+        sep='\n  ',
+        flush=True,
+    )
     for network, names, rows, seeds, fields in LISTS[kind]:
         settings = common(network, args.weights, fields)
-        def said(line): print(line, flush=True); keep(args)
-        run_experiments(names, args.folder, args.out, 'animals', settings, range(1, seeds+1), rows, workers=args.workers, say=said)
+
+        def said(line):
+            print(line, flush=True)
+            keep(args)
+
+        run_experiments(
+            names, args.folder, args.out, 'animals', settings, range(1, seeds + 1), rows, workers=args.workers, say=said
+        )
         keep(args)
-        for name in names: print(f'\n{name}, {network} {fields or ""}\n{load_table(name, args.out, "animals", settings, [r.name for r in EXPERIMENTS[name].rows if r.name in rows])}', flush=True)
+        for name in names:
+            only = [r.name for r in EXPERIMENTS[name].rows if r.name in rows]
+            table = load_table(name, args.out, 'animals', settings, only)
+            print(f'\n{name}, {network} {fields or ""}\n{table}', flush=True)
     draw(args)
+
 
 def keep(args):
     "Copy figures of finished runs."
-    if (args.out/'results').is_dir(): shutil.copytree(args.out/'results', args.results/'results', dirs_exist_ok=True)
+    if (args.out / 'results').is_dir():
+        shutil.copytree(args.out / 'results', args.results / 'results', dirs_exist_ok=True)
+
 
 def about_words(run):
-    "How far a codebook came from its start, and how alike its words are: means of cosines, and of their sizes; how tight the words' regions are."
+    """How far a codebook came from its start, and how alike its words are: means of cosines, and of their sizes; how
+    tight the words' regions are.
+    """
     book, r = F.normalize(load_classifier(run).codebook.detach()), run.recipe
     start = F.normalize(random_codebook(r.n_words, book.shape[1], torch.Generator().manual_seed(r.seed)))
-    among = (book@book.T)[~torch.eye(len(book), dtype=bool)].abs().mean()
-    return dict(seed=r.seed, with_start=float((book*start).sum(1).mean()), among=float(among), silhouette=silhouette(survey_words(run)))
+    among = (book @ book.T)[~torch.eye(len(book), dtype=bool)].abs().mean()
+    return dict(
+        seed=r.seed,
+        with_start=float((book * start).sum(1).mean()),
+        among=float(among),
+        silhouette=silhouette(survey_words(run)),
+    )
+
 
 def draw(args):
-    "Pictures of the rows of Table 4 with the first seed, by the first network, and what became of their words with each."
+    """Pictures of the rows of Table 4 with the first seed, by the first network, and what became of their words with
+    each.
+    """
     settings, runs, words = common('mobilenet_v2', args.weights), {}, {}
     digests = data_key(args.folder, row_recipe(EXPERIMENTS['table4'].rows[1], 'animals', settings, 1))
     for row in EXPERIMENTS['table4'].rows:
         for seed in 1, 2, 3:
-            folder = args.out/'runs'/run_key(row_recipe(row, 'animals', settings, seed), digests)
-            if not (folder/'metrics.json').is_file(): continue
+            folder = args.out / 'runs' / run_key(row_recipe(row, 'animals', settings, seed), digests)
+            if not (folder / 'metrics.json').is_file():
+                continue
             run = open_run(folder)
-            if seed == 1: runs[row.name] = run
-            if run.recipe.words != 'none': words.setdefault(row.name, []).append(about_words(run))
-    if runs: draw_figures(runs, args.results)
-    if words: write_json(args.results/'words.json', words)
+            if seed == 1:
+                runs[row.name] = run
+            if run.recipe.words != 'none':
+                words.setdefault(row.name, []).append(about_words(run))
+    if runs:
+        draw_figures(runs, args.results)
+    if words:
+        write_json(args.results / 'words.json', words)
 
-if __name__ == '__main__': main()
+
+if __name__ == '__main__':
+    main()

@@ -1,11 +1,14 @@
 "A page in the system's Chromium without network, through Playwright: what tests of pages share."
+
 import shutil
+import tempfile
 from pathlib import Path
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-FLAGS += ['--no-first-run', '--host-resolver-rules=MAP * ~NOTFOUND']
-FLAGS += ['--enable-features=PaintHolding']  # as in a person's browser; Playwright turns it off
+# Chromium's own settings, as a person's browser has them, and none of Playwright's: no network, no window
+FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update']
+FLAGS += ['--disable-sync', '--no-first-run', '--hide-scrollbars', '--remote-debugging-pipe']
+FLAGS += ['--host-resolver-rules=MAP * ~NOTFOUND']
 
 
 class Browser:
@@ -16,7 +19,10 @@ class Browser:
         from playwright.sync_api import sync_playwright
 
         self.playwright = sync_playwright().start()
-        self.chromium = self.playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        self.home = tempfile.mkdtemp(prefix='browser')
+        flags = [*FLAGS, f'--user-data-dir={self.home}']
+        launch = self.playwright.chromium.launch
+        self.chromium = launch(executable_path=CHROMIUM, args=flags, ignore_default_args=True)
         self.page = self.chromium.new_page()
         self.page.set_default_timeout(60_000)
         self.requests, self.errors = [], []
@@ -31,6 +37,7 @@ class Browser:
     def __exit__(self, *_):
         self.chromium.close()
         self.playwright.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def open(self, page, ready='true'):
         "Load a file or address, and wait for its load event and until the expression `ready` holds."

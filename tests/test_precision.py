@@ -1,37 +1,55 @@
 "Half precision and compiled networks: the same training, up to rounding."
+
 import shutil
 from types import SimpleNamespace
-import pytest, torch
+import pytest
+import torch
 from torch import nn
 from vwl.models.backbone import to_device
 from vwl.data.images import read_folder
 from vwl.engine.settings import preset
 from vwl.stages.classifier import classifier_trainer
 
+
 def trained(data, **settings):
-    trainer = classifier_trainer(preset('toy', crop=48, long_side=(40, 56), batch_size=8, n_words=8, epochs=1, freeze_batchnorm=True, **settings), read_folder(data))
+    trainer = classifier_trainer(
+        preset(
+            'toy', crop=48, long_side=(40, 56), batch_size=8, n_words=8, epochs=1, freeze_batchnorm=True, **settings
+        ),
+        read_folder(data),
+    )
     trainer.train_epoch()
     return trainer
+
 
 @pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
 def test_half(finished, precision):
     "Losses to a hundredth; weights, codebook and momenta stay float32; float16's loss scale is kept with the state."
     exact, half = trained(finished[0]), trained(finished[0], precision=precision)
-    for k, v in exact.history[0].items(): assert abs(half.history[0][k]-v) < .01*max(1e-3, abs(v))
+    for k, v in exact.history[0].items():
+        assert abs(half.history[0][k] - v) < 0.01 * max(1e-3, abs(v))
     assert {v.dtype for v in half.net.state_dict().values() if v.is_floating_point()} == {torch.float32}
     assert half.optimizer.scaler.is_enabled() == (precision == 'float16')
     again = trained(finished[0], precision=precision)
     again.load_state(half.state())
     assert again.optimizer.scaler.state_dict() == half.optimizer.scaler.state_dict()
 
+
 def test_overflow_passes_a_step(finished):
     "A gradient that overflows in float16 changes nothing but the scale."
     trainer = trained(finished[0], precision='float16')
     before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
     optimizer = trainer.optimizer
-    loss = sum(p.sum() for p in trainer.net.parameters() if p.requires_grad)*torch.tensor(3e38)
-    optimizer.zero_grad(); optimizer.scaler.scale(loss).backward(); optimizer.scaler.step(optimizer); optimizer.scaler.update()
-    assert all(torch.equal(v, before[k]) for k, v in trainer.net.state_dict().items()) and optimizer.scaler.get_scale() == 2**15
+    loss = sum(p.sum() for p in trainer.net.parameters() if p.requires_grad) * torch.tensor(3e38)
+    optimizer.zero_grad()
+    optimizer.scaler.scale(loss).backward()
+    optimizer.scaler.step(optimizer)
+    optimizer.scaler.update()
+    assert (
+        all(torch.equal(v, before[k]) for k, v in trainer.net.state_dict().items())
+        and optimizer.scaler.get_scale() == 2**15
+    )
+
 
 @pytest.mark.skipif(not shutil.which('g++'), reason='torch.compile needs a C++ compiler')
 def test_compiled():

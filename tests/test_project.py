@@ -1,27 +1,60 @@
 "The project holds together: one version, notebooks exported, clean and with their outputs."
-import json, re, shlex, subprocess, sys
+
+import json
+import re
+import shlex
+import subprocess
+import sys
 from configparser import ConfigParser
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 import pytest
-try: import tomllib
-except ImportError: import tomli as tomllib                                     # Python 3.10
+
+try:
+    import tomllib
+except ImportError:
+    import tomli as tomllib  # Python 3.10
 import vwl
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
-read = lambda path: json.loads(path.read_text(encoding='utf-8'))
-source = lambda cell: ''.join(cell['source'])
+NOTEBOOKS = sorted(p for p in (ROOT / 'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+
+
+def read(path):
+    return json.loads(path.read_text(encoding='utf-8'))
+
+
+def source(cell):
+    return ''.join(cell['source'])
+
 
 def test_metadata():
     "setup.py sets every field that pyproject.toml leaves to it, with the version of the package."
-    out = subprocess.run([sys.executable, 'setup.py', '-q', '--name', '--version', '--license', '--description', '--keywords', '--classifiers'],
-                         cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    project = tomllib.loads((ROOT/'pyproject.toml').read_text())['project']
-    settings = ConfigParser(delimiters=['=']); settings.read(ROOT/'settings.ini')
+    out = subprocess.run(
+        [
+            sys.executable,
+            'setup.py',
+            '-q',
+            '--name',
+            '--version',
+            '--license',
+            '--description',
+            '--keywords',
+            '--classifiers',
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    settings = ConfigParser(delimiters=['='])
+    settings.read(ROOT / 'settings.ini')
     assert set(project) == {'name', 'dynamic'}
-    for value in (project['name'], vwl.__version__, settings['DEFAULT']['license'], settings['DEFAULT']['description']): assert value in out
+    for value in (project['name'], vwl.__version__, settings['DEFAULT']['license'], settings['DEFAULT']['description']):
+        assert value in out
+
 
 def test_names_agree():
     "What the recipe offers by name is what there is."
@@ -30,31 +63,49 @@ def test_names_agree():
     from vwl.engine.settings import Backbone, Pooling, Recipe, Words
     from vwl.apps.report import _LABELS, _POOLING, _WORDS
     from vwl.crf import CRF_SETTINGS
+
     offered = {f.name: f.type for f in fields(Recipe)}
-    assert set(get_args(Pooling)) == set(POOLING) == set(_POOLING) and set(get_args(Words)) == set(_WORDS) and set(get_args(offered['seg_labels'])) == set(_LABELS)
+    assert (
+        set(get_args(Pooling)) == set(POOLING) == set(_POOLING)
+        and set(get_args(Words)) == set(_WORDS)
+        and set(get_args(offered['seg_labels'])) == set(_LABELS)
+    )
     assert set(get_args(Backbone)) == set(BACKBONES)
-    for name in 'crf', 'predict_crf': assert set(get_args(offered[name])) == {*CRF_SETTINGS, 'none'}
+    for name in 'crf', 'predict_crf':
+        assert set(get_args(offered[name])) == {*CRF_SETTINGS, 'none'}
+
 
 def test_citation():
     "CITATION.cff has the package's version."
-    assert re.search(r'^version: (.+)$', (ROOT/'CITATION.cff').read_text(), re.M).group(1) == vwl.__version__
+    assert re.search(r'^version: (.+)$', (ROOT / 'CITATION.cff').read_text(), re.M).group(1) == vwl.__version__
+
 
 def test_figures_of_the_readme():
     "Its table is that of the stored results."
     from vwl.apps.experiments import HEADLINE, NETWORKS, load_table, mean_and_spread
-    stored = ROOT/'nbs'/'7_results'/'stored'
-    photographs = load_table('table4', stored/'photographs', 'animals', NETWORKS['mobilenet_v2'], HEADLINE)
-    scenes = load_table('scenes', stored/'scenes', 'toy', dict(crf='none'))
+
+    stored = ROOT / 'nbs' / '7_results' / 'stored'
+    photographs = load_table('table4', stored / 'photographs', 'animals', NETWORKS['mobilenet_v2'], HEADLINE)
+    scenes = load_table('scenes', stored / 'scenes', 'toy', dict(crf='none'))
     columns = (photographs, 'cam_best'), (photographs, 'val'), (scenes, 'val'), (scenes, 'leak'), (scenes, 'body')
-    rows = [' | '.join([f'| {row}', *(mean_and_spread(t.figures(row, c)) for t, c in columns)])+' |' for row in HEADLINE]
-    assert '\n'.join(rows) in (ROOT/'README.md').read_text()
+    rows = [
+        ' | '.join([f'| {row}', *(mean_and_spread(t.figures(row, c)) for t, c in columns)]) + ' |' for row in HEADLINE
+    ]
+    assert '\n'.join(rows) in (ROOT / 'README.md').read_text()
+
 
 def test_stored_commands():
     "The commands that are stored beside results are understood."
     from vwl.apps.cli import parse
-    found = re.findall(r'"command": "vwl (.+)"', '\n'.join(p.read_text() for p in (ROOT/'nbs'/'7_results'/'stored').rglob('*.json')))
+
+    found = re.findall(
+        r'"command": "vwl (.+)"',
+        '\n'.join(p.read_text() for p in (ROOT / 'nbs' / '7_results' / 'stored').rglob('*.json')),
+    )
     assert found
-    for line in set(found): parse(shlex.split(line))
+    for line in set(found):
+        parse(shlex.split(line))
+
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: f'{p.parent.name}/{p.stem}')
 def test_notebook(path):
@@ -67,16 +118,24 @@ def test_notebook(path):
     assert outputs or len(cells) < 5, 'run the notebook: it has no stored outputs'
     assert not re.search(r'/(home|root|tmp|work|Users)/', text), 'a machine path in an output'
     for o in outputs:
-        for png in o.get('data', {}).get('image/png', ''),: assert len(png) < 200_000, 'a picture over 150 kB'
-    if path.stem != 'index' and path.parent.name != '7_results': assert any(re.search(r'\b(test_\w+|assert|expect_fail)\b', source(c)) for c in cells)
+        for png in (o.get('data', {}).get('image/png', ''),):
+            assert len(png) < 200_000, 'a picture over 150 kB'
+    if path.stem != 'index' and path.parent.name != '7_results':
+        assert any(re.search(r'\b(test_\w+|assert|expect_fail)\b', source(c)) for c in cells)
+
 
 def test_exported(tmp_path):
     "The package is what the notebooks export."
     from nbdev.export import nb_export
+
     for path in NOTEBOOKS:
-        nb_export(path, lib_path=tmp_path/'vwl')
-    made = {p.relative_to(tmp_path/'vwl').as_posix(): p.read_text() for p in (tmp_path/'vwl').rglob('*.py')}
+        nb_export(path, lib_path=tmp_path / 'vwl')
+    made = {p.relative_to(tmp_path / 'vwl').as_posix(): p.read_text() for p in (tmp_path / 'vwl').rglob('*.py')}
     assert made, 'nothing was exported'
-    body = lambda s: re.sub(r'# %% \S+ ', '# %% ', s.split('# %% auto', 1)[-1])
+
+    def body(s):
+        return re.sub(r'# %% \S+ ', '# %% ', s.split('# %% auto', 1)[-1])
+
     for name, text in made.items():
-        if not Path(name).name.startswith('_'): assert body(text) == body((ROOT/'vwl'/name).read_text()), f'{name}: run make export'
+        if not Path(name).name.startswith('_'):
+            assert body(text) == body((ROOT / 'vwl' / name).read_text()), f'{name}: run make export'

@@ -1,5 +1,13 @@
 "Runs: the same command gives the same files, and one that was stopped goes on to the same end."
-import multiprocessing, os, random, shutil, signal, subprocess, sys, time
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -7,53 +15,113 @@ from vwl.apps.cli import main
 from vwl.data.images import read_folder
 from conftest import WHOLE
 
-def contents(folder): return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob('*') if p.is_file()}
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob('*') if p.is_file()}
+
 
 def test_same_command_same_files(finished, tmp_path):
     data, run = finished
-    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE])
-    assert contents(run) == contents(tmp_path/'run')
+    main(['run', str(data), '--out', str(tmp_path / 'run'), *WHOLE])
+    assert contents(run) == contents(tmp_path / 'run')
+
 
 def test_workers_change_nothing(finished, tmp_path):
     data, run = finished
-    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--workers', '2'])
-    assert contents(run) == contents(tmp_path/'run')
+    main(['run', str(data), '--out', str(tmp_path / 'run'), *WHOLE, '--workers', '2'])
+    assert contents(run) == contents(tmp_path / 'run')
+
 
 def test_killed_run_goes_on(finished, tmp_path):
-    "Killed after an epoch of each training, among the maps, labels and predictions, the run ends with the files of one that was not."
+    """Killed after an epoch of each training, among the maps, labels and predictions, the run ends with the files of
+    one that was not.
+    """
     data, _ = finished
-    command = [sys.executable, '-m', 'vwl', 'run', str(data), '--out', str(tmp_path/'killed'), *WHOLE, '--epochs', '2', '--irn-epochs', '2']
-    for sign in ('classifier/checkpoint.safetensors', 'cams/scene_00002.npz', 'irnet/labels/scene_00005.png', 'irnet/checkpoint.safetensors',
-                 'pseudo_labels/scene_00003.png', 'segmentation/checkpoint.safetensors', 'predictions/crf/scene_00001.png'):
+    command = [
+        sys.executable,
+        '-m',
+        'vwl',
+        'run',
+        str(data),
+        '--out',
+        str(tmp_path / 'killed'),
+        *WHOLE,
+        '--epochs',
+        '2',
+        '--irn-epochs',
+        '2',
+    ]
+    for sign in (
+        'classifier/checkpoint.safetensors',
+        'cams/scene_00002.npz',
+        'irnet/labels/scene_00005.png',
+        'irnet/checkpoint.safetensors',
+        'pseudo_labels/scene_00003.png',
+        'segmentation/checkpoint.safetensors',
+        'predictions/crf/scene_00001.png',
+    ):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        while not (tmp_path/'killed'/sign).exists() and process.poll() is None: time.sleep(.02)
-        os.kill(process.pid, signal.SIGKILL); process.wait()
-    for folder in 'killed', 'whole': main(['run', str(data), '--out', str(tmp_path/folder), *WHOLE, '--epochs', '2', '--irn-epochs', '2'])
-    killed, whole = contents(tmp_path/'killed'), contents(tmp_path/'whole')
+        while not (tmp_path / 'killed' / sign).exists() and process.poll() is None:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    for folder in 'killed', 'whole':
+        main(['run', str(data), '--out', str(tmp_path / folder), *WHOLE, '--epochs', '2', '--irn-epochs', '2'])
+    killed, whole = contents(tmp_path / 'killed'), contents(tmp_path / 'whole')
     killed = {k: v for k, v in killed.items() if not k.endswith('.part')}
-    assert {k for k in whole if k != 'report.html' and killed.get(k) != whole[k]} == set() and killed.keys() == whole.keys()
+    assert {
+        k for k in whole if k != 'report.html' and killed.get(k) != whole[k]
+    } == set() and killed.keys() == whole.keys()
+
 
 def small_demo(out):
     from vwl.apps.demo import run_demo
-    run_demo(out, device='cpu', n=(16, 8), say=str, epochs=2, crop=48, long_side=(40, 56), batch_size=8, n_words=8, scales=(1.,),
-             irn_epochs=1, irn_crop=48, irn_batch_size=8, seg_steps=4, seg_crop=48, seg_batch_size=8)
+
+    run_demo(
+        out,
+        device='cpu',
+        n=(16, 8),
+        say=str,
+        epochs=2,
+        crop=48,
+        long_side=(40, 56),
+        batch_size=8,
+        n_words=8,
+        scales=(1.0,),
+        irn_epochs=1,
+        irn_crop=48,
+        irn_batch_size=8,
+        seg_steps=4,
+        seg_crop=48,
+        seg_batch_size=8,
+    )
+
 
 def test_killed_at_any_moment(tmp_path, monkeypatch):
-    "The demo's pipeline, killed again and again at random moments until it comes through, ends with the files of one that ran in peace."
-    monkeypatch.setenv('VWL_CHECKPOINT_SECONDS', '0')                          # a checkpoint after each step
+    """The demo's pipeline, killed again and again at random moments until it comes through, ends with the files of one
+    that ran in peace.
+    """
+    monkeypatch.setenv('VWL_CHECKPOINT_SECONDS', '0')  # a checkpoint after each step
     server, rng, kills = multiprocessing.get_context('forkserver'), random.Random(0), 0
-    server.set_forkserver_preload(['vwl.apps.demo'])                               # a process begins at once, not after seconds of imports
+    server.set_forkserver_preload(['vwl.apps.demo'])  # a process begins at once, not after seconds of imports
+
     def run(out, seconds=None):
         process = server.Process(target=small_demo, args=(out,))
-        process.start(); process.join(seconds)
-        if process.is_alive(): process.kill(); process.join()
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
         return process.exitcode
-    while (code := run(tmp_path/'demo', rng.uniform(0, min(4., .5+kills/10)))) == -signal.SIGKILL: kills += 1
-    killed = contents(tmp_path/'demo')
-    shutil.rmtree(tmp_path/'demo')                                            # a run remembers where its data are, so the other one has the same place
-    assert code == run(tmp_path/'demo') == 0 and kills > 10
-    whole = contents(tmp_path/'demo')
+
+    while (code := run(tmp_path / 'demo', rng.uniform(0, min(4.0, 0.5 + kills / 10)))) == -signal.SIGKILL:
+        kills += 1
+    killed = contents(tmp_path / 'demo')
+    shutil.rmtree(tmp_path / 'demo')  # a run remembers where its data are, so the other one has the same place
+    assert code == run(tmp_path / 'demo') == 0 and kills > 10
+    whole = contents(tmp_path / 'demo')
     assert {k for k in whole if killed.get(k) != whole[k]} == set() and killed.keys() == whole.keys()
+
 
 def test_bound_in_the_same_run(run, capsys):
     "Fully supervised training is the same command with masks for labels; what came before stays."
@@ -65,70 +133,133 @@ def test_bound_in_the_same_run(run, capsys):
     changed = {k.split('/')[0] for k, v in contents(run).items() if before.get(k) != v}
     assert changed == {'recipe.json', 'segmentation', 'predictions', 'metrics.json', 'report.html'}
 
+
 def test_photographs_without_tags(finished, run, tmp_path):
     "Any folder, subfolders too: palette PNGs of the photographs' size, and pictures; the run stays as it is."
     before = contents(run)
-    (tmp_path/'photos'/'more').mkdir(parents=True)
-    Image.new('RGB', (50, 31)).save(tmp_path/'photos'/'a.jpg'); Image.new('L', (9, 120), 77).save(tmp_path/'photos'/'more'/'b.png')
+    (tmp_path / 'photos' / 'more').mkdir(parents=True)
+    Image.new('RGB', (50, 31)).save(tmp_path / 'photos' / 'a.jpg')
+    Image.new('L', (9, 120), 77).save(tmp_path / 'photos' / 'more' / 'b.png')
     for crf, kind in (('deeplab', 'crf'), ('none', 'network')):
-        main(['predict', str(run), '--images', str(tmp_path/'photos'), '--out', str(tmp_path/crf), '--predict-crf', crf, '--predict-flip', 'True', '--workers', '0', '--device', 'cpu'])
-        masks = [Image.open(tmp_path/crf/'predictions'/kind/f'{n}.png') for n in ('a', 'more/b')]
-        assert [(m.size, m.mode) for m in masks] == [((50, 31), 'P'), ((9, 120), 'P')] and (tmp_path/crf/'predictions'/'overlay'/'more'/'b.jpg').exists()
-    assert not (tmp_path/'none'/'predictions'/'crf').exists() and contents(run) == before
+        main(
+            [
+                'predict',
+                str(run),
+                '--images',
+                str(tmp_path / 'photos'),
+                '--out',
+                str(tmp_path / crf),
+                '--predict-crf',
+                crf,
+                '--predict-flip',
+                'True',
+                '--workers',
+                '0',
+                '--device',
+                'cpu',
+            ]
+        )
+        masks = [Image.open(tmp_path / crf / 'predictions' / kind / f'{n}.png') for n in ('a', 'more/b')]
+        assert [(m.size, m.mode) for m in masks] == [((50, 31), 'P'), ((9, 120), 'P')] and (
+            tmp_path / crf / 'predictions' / 'overlay' / 'more' / 'b.jpg'
+        ).exists()
+    assert not (tmp_path / 'none' / 'predictions' / 'crf').exists() and contents(run) == before
+
 
 def test_instances(finished, tmp_path):
     data, _ = finished
-    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--until', 'pseudo-labels', '--irn-displacement'])
-    found = np.load(tmp_path/'run'/'pseudo_labels'/'instances'/'scene_00003.npz')
+    main(['run', str(data), '--out', str(tmp_path / 'run'), *WHOLE, '--until', 'pseudo-labels', '--irn-displacement'])
+    found = np.load(tmp_path / 'run' / 'pseudo_labels' / 'instances' / 'scene_00003.npz')
     assert found['masks'].shape == (96, 96) and found['masks'].max() == len(found['keys']) == len(found['scores'])
-    assert not (tmp_path/'run'/'segmentation').exists()
+    assert not (tmp_path / 'run' / 'segmentation').exists()
+
 
 def test_seeds_as_labels(finished, tmp_path, capsys):
     "DeepLabV2 straight from the CRF's seeds of images that are not scored: no IRNet."
     data, _ = finished
-    (tmp_path/'few.txt').write_text('scene_00001\nscene_00002\n')
-    main(['run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--seg-labels', 'crf', '--predict-crf', 'none', '--score-list', str(tmp_path/'few.txt')])
-    assert 'learned from CRF seeds' in capsys.readouterr().out and not (tmp_path/'run'/'irnet').exists()
+    (tmp_path / 'few.txt').write_text('scene_00001\nscene_00002\n')
+    main(
+        [
+            'run',
+            str(data),
+            '--out',
+            str(tmp_path / 'run'),
+            *WHOLE,
+            '--seg-labels',
+            'crf',
+            '--predict-crf',
+            'none',
+            '--score-list',
+            str(tmp_path / 'few.txt'),
+        ]
+    )
+    assert 'learned from CRF seeds' in capsys.readouterr().out and not (tmp_path / 'run' / 'irnet').exists()
+
 
 def test_predicted_tags(run):
     main(['cams', str(run), '--tags', 'predicted', '--tag-threshold', '0', '--device', 'cpu'])
     main(['seeds', str(run), '--crf', 'none', '--workers', '0'])
-    keys = np.load(run/'cams'/'scene_00000.npz')['keys']
-    assert keys.tolist() == [1, 2, 3, 4, 5, 6] and not (run/'seeds'/'crf').exists()
+    keys = np.load(run / 'cams' / 'scene_00000.npz')['keys']
+    assert keys.tolist() == [1, 2, 3, 4, 5, 6] and not (run / 'seeds' / 'crf').exists()
+
 
 def test_voc_layout(tmp_path):
     "VOC's folders and ids, with two of its classes chosen: the others become background, 255 stays."
-    for folder in 'JPEGImages', 'SegmentationClassAug', 'ImageSets/Segmentation': (tmp_path/folder).mkdir(parents=True)
-    Image.new('RGB', (6, 4)).save(tmp_path/'JPEGImages'/'2007_000032.jpg')
-    mask = Image.fromarray(np.array([[0, 8, 12, 15, 255, 0]]*4, np.uint8)); mask.putpalette([0]*768)
-    mask.save(tmp_path/'SegmentationClassAug'/'2007_000032.png')
-    (tmp_path/'tags.csv').write_text('image,tags\n2007_000032.jpg,cat dog person\n')
-    (tmp_path/'ImageSets/Segmentation/train.txt').write_text('2007_000032\n')
+    for folder in 'JPEGImages', 'SegmentationClassAug', 'ImageSets/Segmentation':
+        (tmp_path / folder).mkdir(parents=True)
+    Image.new('RGB', (6, 4)).save(tmp_path / 'JPEGImages' / '2007_000032.jpg')
+    mask = Image.fromarray(np.array([[0, 8, 12, 15, 255, 0]] * 4, np.uint8))
+    mask.putpalette([0] * 768)
+    mask.save(tmp_path / 'SegmentationClassAug' / '2007_000032.png')
+    (tmp_path / 'tags.csv').write_text('image,tags\n2007_000032.jpg,cat dog person\n')
+    (tmp_path / 'ImageSets/Segmentation/train.txt').write_text('2007_000032\n')
     images = read_folder(tmp_path, ('dog', 'cat'), 'ImageSets/Segmentation/train.txt')
-    assert images.mask(0)[0].tolist() == [0, 2, 1, 0, 255, 0] and images.labels.tolist() == [[1, 1]] and images.names == ('2007_000032',)
+    assert (
+        images.mask(0)[0].tolist() == [0, 2, 1, 0, 255, 0]
+        and images.labels.tolist() == [[1, 1]]
+        and images.names == ('2007_000032',)
+    )
+
 
 def test_one_command_at_a_time(finished, tmp_path, fails):
     "The second in a folder says so; after a kill the folder is free, and a refused command leaves nothing."
     data, _ = finished
-    command = [sys.executable, '-m', 'vwl', 'run', str(data), '--out', str(tmp_path/'run'), *WHOLE, '--epochs', '30']
+    command = [sys.executable, '-m', 'vwl', 'run', str(data), '--out', str(tmp_path / 'run'), *WHOLE, '--epochs', '30']
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while not (tmp_path/'run'/'recipe.json').exists() and first.poll() is None: time.sleep(.02)
-    assert 'another command is at work there' in fails('seeds', tmp_path/'run', '--workers', '0')
-    assert 'another command is at work there' in fails('run', data, '--out', tmp_path/'run', *WHOLE)
-    os.kill(first.pid, signal.SIGKILL); first.wait()
-    assert 'no maps yet' in fails('seeds', tmp_path/'run', '--workers', '0')
-    assert 'no such folder' in fails('run', tmp_path/'nowhere', '--out', tmp_path/'new', *WHOLE) and not (tmp_path/'new').exists()
+    while not (tmp_path / 'run' / 'recipe.json').exists() and first.poll() is None:
+        time.sleep(0.02)
+    assert 'another command is at work there' in fails('seeds', tmp_path / 'run', '--workers', '0')
+    assert 'another command is at work there' in fails('run', data, '--out', tmp_path / 'run', *WHOLE)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert 'no maps yet' in fails('seeds', tmp_path / 'run', '--workers', '0')
+    assert (
+        'no such folder' in fails('run', tmp_path / 'nowhere', '--out', tmp_path / 'new', *WHOLE)
+        and not (tmp_path / 'new').exists()
+    )
+
 
 def test_flipped_bits(finished, tmp_path, capsys):
-    "Any file that a run made, with one bit flipped: named, made again, and the run ends with the files of one that wasn't harmed."
+    """Any file that a run made, with one bit flipped: named, made again, and the run ends with the files of one that
+    wasn't harmed.
+    """
     data, run = finished
-    harmed = shutil.copytree(run, tmp_path/'run')
+    harmed = shutil.copytree(run, tmp_path / 'run')
     rng = random.Random(0)
-    files = [p for d in ('classifier', 'cams', 'seeds', 'irnet', 'pseudo_labels', 'segmentation', 'predictions') for p in rng.sample(sorted(q for q in (harmed/d).rglob('*.*') if q.name != 'manifest.json' and 'overlay' not in q.parts), 2)]
+    files = [
+        p
+        for d in ('classifier', 'cams', 'seeds', 'irnet', 'pseudo_labels', 'segmentation', 'predictions')
+        for p in rng.sample(
+            sorted(q for q in (harmed / d).rglob('*.*') if q.name != 'manifest.json' and 'overlay' not in q.parts), 2
+        )
+    ]
     for p in files:
-        data_ = bytearray(p.read_bytes()); data_[rng.randrange(len(data_))] ^= 1 << rng.randrange(8); p.write_bytes(data_)
+        data_ = bytearray(p.read_bytes())
+        data_[rng.randrange(len(data_))] ^= 1 << rng.randrange(8)
+        p.write_bytes(data_)
     main(['run', str(data), '--out', str(harmed), *WHOLE])
     out = capsys.readouterr().err
-    for p in files: assert f'{p}: damaged since it was written' in out or p.name == 'history.json', p
+    for p in files:
+        assert f'{p}: damaged since it was written' in out or p.name == 'history.json', p
     after, before = contents(harmed), contents(run)
     assert {k for k in before if k != 'report.html' and after.get(k) != before[k]} == set()

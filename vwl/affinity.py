@@ -7,73 +7,96 @@ __all__ = ['search_paths', 'path_offsets', 'path_affinity', 'pair_labels', 'affi
            'displacement_loss', 'irnet_loss', 'chebyshev_coefficients', 'transition', 'random_walk']
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #9d2d1710
-import math, warnings
+import math
+import warnings
 from collections.abc import Callable
 from functools import cache
-import torch, torch.nn.functional as F
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #739c488e
 @cache
 def search_paths(
-    radius:int # r, at least 2
-)->tuple[tuple[tuple[int, int], ...], ...]: # for each pair, the (dy, dx) of its cells as seen from the pixel: neighbour first, pixel last
+    radius: int,  # r, at least 2
+) -> tuple[
+    tuple[tuple[int, int], ...], ...
+]:  # for each pair, the (dy, dx) of its cells as seen from the pixel: neighbour first, pixel last
     "The paths from a pixel to half of its neighbours closer than `radius`, short ones first."
-    if radius < 2: raise ValueError(f'radius must be at least 2, got {radius}')
-    ends = [(0, x) for x in range(1, radius)] + [(y, x) for y in range(1, radius) for x in range(1-radius, radius) if y*y+x*x < radius**2]
+    if radius < 2:
+        raise ValueError(f'radius must be at least 2, got {radius}')
+    ends = [(0, x) for x in range(1, radius)] + [
+        (y, x) for y in range(1, radius) for x in range(1 - radius, radius) if y * y + x * x < radius**2
+    ]
     return tuple(sorted((_path(*end) for end in ends), key=len))
+
 
 def _path(dy, dx):
     "Cells near the line from (0, 0) to (dy, dx), the far end first."
-    box = [(y, x) for y in range(dy+1) for x in range(min(0, dx), max(0, dx)+1)]
-    near = [(y, x) for y, x in box if (dy*x-dx*y)**2 < dy*dy+dx*dx]
-    return tuple(sorted(near, key=lambda c: -abs(c[0])-abs(c[1])))
+    box = [(y, x) for y in range(dy + 1) for x in range(min(0, dx), max(0, dx) + 1)]
+    near = [(y, x) for y, x in box if (dy * x - dx * y) ** 2 < dy * dy + dx * dx]
+    return tuple(sorted(near, key=lambda c: -abs(c[0]) - abs(c[1])))
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #f7d41fe0
 def path_offsets(
-    radius:int # r, at least 2
-)->list[tuple[int, int]]: # (dy, dx) of each neighbour
+    radius: int,  # r, at least 2
+) -> list[tuple[int, int]]:  # (dy, dx) of each neighbour
     "The neighbours that a pixel is paired with, in the order of the published code."
     return [path[0] for path in search_paths(radius)]
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #1087860c
 def _windows(size, radius):
     "(height, width) of the pixels that have all neighbours, and the slices that hold their cell (dy, dx)."
-    reach = radius-1
-    h, w = size[0]-reach, size[1]-2*reach
-    if h < 1 or w < 1: raise ValueError(f'a {size[0]}x{size[1]} map has no pixel with all neighbours closer than {radius}; it must be {radius}x{2*radius-1} at least')
-    return (h, w), lambda cell: (slice(cell[0], cell[0]+h), slice(reach+cell[1], reach+cell[1]+w))
+    reach = radius - 1
+    h, w = size[0] - reach, size[1] - 2 * reach
+    if h < 1 or w < 1:
+        raise ValueError(
+            f'a {size[0]}x{size[1]} map has no pixel with all neighbours closer than {radius}; it must be '
+            f'{radius}x{2 * radius - 1} at least'
+        )
+    return (h, w), lambda cell: (slice(cell[0], cell[0] + h), slice(reach + cell[1], reach + cell[1] + w))
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #786afcf9
 @cache
 def _cells(radius):
     "All cells of all paths, near ones first, and for each path the numbers of its cells."
-    cells = sorted({c for path in search_paths(radius) for c in path}, key=lambda c: (abs(c[0])+abs(c[1]), -c[0], -c[1]))
+    cells = sorted(
+        {c for path in search_paths(radius) for c in path}, key=lambda c: (abs(c[0]) + abs(c[1]), -c[0], -c[1])
+    )
     number = {c: i for i, c in enumerate(cells)}
     return cells, [[number[c] for c in path] for path in search_paths(radius)]
+
 
 def _stamped(near):
     "Float64 values whose last 16 bits are their row's number."
     numbers = torch.arange(len(near), device=near.device)[:, None]
-    return (near.double().view(torch.int64) & ~0xffff | numbers).view(torch.float64)
+    return (near.double().view(torch.int64) & ~0xFFFF | numbers).view(torch.float64)
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #8636fe66
 class _PathMax(torch.autograd.Function):
     "(B, h, w) -> (B, pairs, h', w'), the largest value on each path; keeps the winner's number alone."
+
     @staticmethod
     def forward(ctx, edge, radius):
         (cells, paths), (size, at), track = _cells(radius), _windows(edge.shape[1:], radius), ctx.needs_input_grad[0]
         best, winners = edge.new_empty(len(paths), len(edge), *size), []
-        ctx.radius, ctx.size, ctx.chunk = radius, edge.shape, max(1, 2**15//math.prod(size))    # images at a time: what fits a cache
+        ctx.radius, ctx.size, ctx.chunk = (
+            radius,
+            edge.shape,
+            max(1, 2**15 // math.prod(size)),
+        )  # images at a time: what fits a cache
         for images, out in zip(edge.split(ctx.chunk), best.split(ctx.chunk, 1)):
             near = torch.stack([images[:, *at(c)] for c in cells])
-            if track: near = _stamped(near.flatten(1)).view(near.shape)
+            if track:
+                near = _stamped(near.flatten(1)).view(near.shape)
             most = torch.empty(len(paths), *near.shape[1:], dtype=near.dtype, device=near.device)
             for row, path in zip(most, paths):
                 row.copy_(near[path[0]])
-                for cell in path[1:]: torch.maximum(row, near[cell], out=row)
+                for cell in path[1:]:
+                    torch.maximum(row, near[cell], out=row)
             out.copy_(most)
-            if track: winners.append((most.view(torch.int64) & 0xffff).short())
+            if track:
+                winners.append((most.view(torch.int64) & 0xFFFF).short())
         ctx.save_for_backward(*winners)
         return best.transpose(0, 1)
 
@@ -82,23 +105,27 @@ class _PathMax(torch.autograd.Function):
         (cells, _), (_, at), out = _cells(ctx.radius), _windows(ctx.size[1:], ctx.radius), grad.new_zeros(ctx.size)
         for winner, g, share in zip(ctx.saved_tensors, grad.transpose(0, 1).split(ctx.chunk, 1), out.split(ctx.chunk)):
             sums = g.new_zeros(len(cells), *g.shape[1:])
-            for w, row in zip(winner, g): sums.scatter_add_(0, w[None].long(), row[None])
-            for c, total in zip(cells, sums): share[:, *at(c)] += total
+            for w, row in zip(winner, g):
+                sums.scatter_add_(0, w[None].long(), row[None])
+            for c, total in zip(cells, sums):
+                share[:, *at(c)] += total
         return out, None
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #1c424881
 def path_affinity(
-    edge:Tensor, # (B, h, w) boundary in [0, 1]
-    radius:int=10, # r
-)->Tensor: # (B, pairs, h-r+1, w-2r+2) in [0, 1]: pairs as in `path_offsets`, pixels from row 0 and column r-1
+    edge: Tensor,  # (B, h, w) boundary in [0, 1]
+    radius: int = 10,  # r
+) -> Tensor:  # (B, pairs, h-r+1, w-2r+2) in [0, 1]: pairs as in `path_offsets`, pixels from row 0 and column r-1
     "What the strongest boundary between two pixels leaves."
-    return 1-_PathMax.apply(edge, radius)
+    return 1 - _PathMax.apply(edge, radius)
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #49641d98
 def pair_labels(
-    labels:Tensor, # (B, h, w) ids 0..n, 255 = unsure
-    radius:int=10, # r
-)->tuple[Tensor, Tensor, Tensor]: # bool (B, pairs, h', w') each, as `path_affinity`: both background; both one class; two classes
+    labels: Tensor,  # (B, h, w) ids 0..n, 255 = unsure
+    radius: int = 10,  # r
+) -> tuple[
+    Tensor, Tensor, Tensor
+]:  # bool (B, pairs, h', w') each, as `path_affinity`: both background; both one class; two classes
     "Which pairs belong together, and which do not."
     (_, at), sure = _windows(labels.shape[1:], radius), labels != 255
     here = labels[:, *at((0, 0))]
@@ -110,108 +137,144 @@ def pair_labels(
 # %% ../nbs/2_refinement/03_affinity.ipynb #66224fe0
 def _mean_over(values, chosen, total):
     "Mean of `values` where `chosen`, 0 if nothing is; 1e-5 as published. Where a batch is shared, this part of it."
-    return (values*chosen).sum() / (total(chosen.sum())+1e-5)
+    return (values * chosen).sum() / (total(chosen.sum()) + 1e-5)
+
 
 def affinity_loss(
-    affinity:Tensor, # (B, pairs, h', w') in [0, 1], of `path_affinity`
-    background:Tensor, same:Tensor, different:Tensor, # bool, of that shape, of `pair_labels`
-    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
-)->tuple[Tensor, Tensor]: # of pairs that belong together, and of those that do not; at least 0
+    affinity: Tensor,  # (B, pairs, h', w') in [0, 1], of `path_affinity`
+    background: Tensor,
+    same: Tensor,
+    different: Tensor,  # bool, of that shape, of `pair_labels`
+    total: Callable[[Tensor], Tensor] = lambda x: x,  # sums over the processes that share a batch
+) -> tuple[Tensor, Tensor]:  # of pairs that belong together, and of those that do not; at least 0
     "IRNet's boundary loss in its two halves, over all pairs of a batch."
-    together, apart = -(affinity+1e-5).log(), -(1+1e-5-affinity).log()
-    return (_mean_over(together, background, total)+_mean_over(together, same, total))/2, _mean_over(apart, different, total)
+    together, apart = -(affinity + 1e-5).log(), -(1 + 1e-5 - affinity).log()
+    return (_mean_over(together, background, total) + _mean_over(together, same, total)) / 2, _mean_over(
+        apart, different, total
+    )
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #06031f7a
 def pair_displacement(
-    displacement:Tensor, # (B, 2, h, w) of (dy, dx), pixels
-    radius:int=10, # r
-)->Tensor: # (B, 2, pairs, h', w')
+    displacement: Tensor,  # (B, 2, h, w) of (dy, dx), pixels
+    radius: int = 10,  # r
+) -> Tensor:  # (B, 2, pairs, h', w')
     "The displacement of each pixel less that of its neighbour."
     _, at = _windows(displacement.shape[2:], radius)
-    return displacement[:, :, *at((0, 0))][:, :, None] - torch.stack([displacement[:, :, *at(o)] for o in path_offsets(radius)], 2)
+    return displacement[:, :, *at((0, 0))][:, :, None] - torch.stack(
+        [displacement[:, :, *at(o)] for o in path_offsets(radius)], 2
+    )
+
 
 def displacement_loss(
-    displacement:Tensor, # (B, 2, h, w)
-    background:Tensor, same:Tensor, # bool (B, pairs, h', w'), of `pair_labels`
-    radius:int=10, # r
-    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
-)->tuple[Tensor, Tensor]: # within objects, and within background; at least 0
+    displacement: Tensor,  # (B, 2, h, w)
+    background: Tensor,
+    same: Tensor,  # bool (B, pairs, h', w'), of `pair_labels`
+    radius: int = 10,  # r
+    total: Callable[[Tensor], Tensor] = lambda x: x,  # sums over the processes that share a batch
+) -> tuple[Tensor, Tensor]:  # within objects, and within background; at least 0
     "IRNet's displacement loss in its two halves, mean absolute differences."
     difference = pair_displacement(displacement, radius)
     way = torch.tensor(path_offsets(radius), dtype=difference.dtype, device=difference.device).T[None, :, :, None, None]
-    mean = lambda values, chosen: (values.abs()*chosen[:, None]).sum()/(2*total(chosen.sum())+1e-5)
-    return mean(difference-way, same), mean(difference, background)
+
+    def mean(values, chosen):
+        return (values.abs() * chosen[:, None]).sum() / (2 * total(chosen.sum()) + 1e-5)
+
+    return mean(difference - way, same), mean(difference, background)
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #fdb8002e
 def irnet_loss(
-    edge:Tensor, # (B, h, w) in [0, 1]
-    labels:Tensor, # (B, h, w) ids 0..n, 255 = unsure
-    radius:int=10, # r
-    displacement:Tensor|None=None, # (B, 2, h, w)
-    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
-)->dict[str, Tensor]: # terms whose sum is the loss
+    edge: Tensor,  # (B, h, w) in [0, 1]
+    labels: Tensor,  # (B, h, w) ids 0..n, 255 = unsure
+    radius: int = 10,  # r
+    displacement: Tensor | None = None,  # (B, 2, h, w)
+    total: Callable[[Tensor], Tensor] = lambda x: x,  # sums over the processes that share a batch
+) -> dict[str, Tensor]:  # terms whose sum is the loss
     "IRNet's losses, each with its weight of a half."
     background, same, different = pair_labels(labels, radius)
-    terms = dict(zip(('together', 'apart'), affinity_loss(path_affinity(edge, radius), background, same, different, total)))
-    if displacement is not None: terms |= zip(('objects', 'background'), displacement_loss(displacement, background, same, radius, total))
-    return {k: v/2 for k, v in terms.items()}
+    terms = dict(
+        zip(('together', 'apart'), affinity_loss(path_affinity(edge, radius), background, same, different, total))
+    )
+    if displacement is not None:
+        terms |= zip(('objects', 'background'), displacement_loss(displacement, background, same, radius, total))
+    return {k: v / 2 for k, v in terms.items()}
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #19a56ddf
 def chebyshev_coefficients(
-    steps:int, # t, at least 0
-    tolerance:float=1e-7, # largest sum of what is left out
-)->list[float]: # c_0, c_1, ...
+    steps: int,  # t, at least 0
+    tolerance: float = 1e-7,  # largest sum of what is left out
+) -> list[float]:  # c_0, c_1, ...
     "Coefficients of x**t in Chebyshev polynomials, as many as needed."
-    if steps < 0: raise ValueError(f'steps must be at least 0, got {steps}')
-    c = [0. if (steps-k)%2 else math.comb(steps, (steps-k)//2)/2**(steps-(k>0)) for k in range(steps+1)]
-    left, keep = 0., steps
-    while keep and left+c[keep] <= tolerance: left += c[keep]; keep -= 1
-    return c[:keep+1]
+    if steps < 0:
+        raise ValueError(f'steps must be at least 0, got {steps}')
+    c = [
+        0.0 if (steps - k) % 2 else math.comb(steps, (steps - k) // 2) / 2 ** (steps - (k > 0))
+        for k in range(steps + 1)
+    ]
+    left, keep = 0.0, steps
+    while keep and left + c[keep] <= tolerance:
+        left += c[keep]
+        keep -= 1
+    return c[: keep + 1]
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #bd963593
 def transition(
-    edge:Tensor, # (1, h, w) in [0, 1]
-    radius:int=5, # r
-    beta:float=10, # power of the affinities, above 0
-)->tuple[Tensor, Tensor]: # S: sparse CSR (hw, hw) float64; D: (hw,) float64
+    edge: Tensor,  # (1, h, w) in [0, 1]
+    radius: int = 5,  # r
+    beta: float = 10,  # power of the affinities, above 0
+) -> tuple[Tensor, Tensor]:  # S: sparse CSR (hw, hw) float64; D: (hw,) float64
     "The symmetric form of the transition matrix and the column sums of the affinities, in memory linear in h*w."
-    (_, h, w), reach, offsets = edge.shape, radius-1, path_offsets(radius)
-    ahead = path_affinity(F.pad(edge.double(), (reach, reach, 0, reach), value=1.), radius)[0]**beta      # (pairs, h, w), 0 where a pair leaves the map
-    order = sorted(range(len(offsets)), key=lambda k: offsets[k][0]*w+offsets[k][1])
-    behind = [ahead[k].roll(offsets[k], (0, 1)) for k in reversed(order)]     # what wraps around is 0
-    A = torch.stack([*behind, torch.ones_like(ahead[0]), *ahead[order]], -1).flatten(0, 1)               # (hw, 2 pairs + 1), rows in the order of columns
-    away = torch.tensor([offsets[k][0]*w+offsets[k][1] for k in order], device=edge.device)
-    column = (torch.arange(h*w, device=edge.device)[:, None] + torch.cat([-away.flip(0), away.new_zeros(1), away])).clamp_(0, h*w-1)
+    (_, h, w), reach, offsets = edge.shape, radius - 1, path_offsets(radius)
+    ahead = (
+        path_affinity(F.pad(edge.double(), (reach, reach, 0, reach), value=1.0), radius)[0] ** beta
+    )  # (pairs, h, w), 0 where a pair leaves the map
+    order = sorted(range(len(offsets)), key=lambda k: offsets[k][0] * w + offsets[k][1])
+    behind = [ahead[k].roll(offsets[k], (0, 1)) for k in reversed(order)]  # what wraps around is 0
+    A = torch.stack([*behind, torch.ones_like(ahead[0]), *ahead[order]], -1).flatten(
+        0, 1
+    )  # (hw, 2 pairs + 1), rows in the order of columns
+    away = torch.tensor([offsets[k][0] * w + offsets[k][1] for k in order], device=edge.device)
+    column = (
+        torch.arange(h * w, device=edge.device)[:, None] + torch.cat([-away.flip(0), away.new_zeros(1), away])
+    ).clamp_(0, h * w - 1)
     D = A.sum(1)
     A *= D.rsqrt()[:, None]
     A *= D.rsqrt()[column]
     return _csr(A, column), D
 
+
 def _csr(values, columns):
     "A square CSR matrix of as many values in each row, (n, m) each."
     n, m = values.shape
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning)                          # torch calls its CSR support beta
-        return torch.sparse_csr_tensor(torch.arange(0, n*m+1, m, dtype=torch.int32, device=values.device), columns.flatten().int(), values.flatten(), (n, n))
+        warnings.simplefilter('ignore', UserWarning)  # torch calls its CSR support beta
+        return torch.sparse_csr_tensor(
+            torch.arange(0, n * m + 1, m, dtype=torch.int32, device=values.device),
+            columns.flatten().int(),
+            values.flatten(),
+            (n, n),
+        )
 
 # %% ../nbs/2_refinement/03_affinity.ipynb #99704f0d
 @torch.inference_mode()
 def random_walk(
-    maps:Tensor, # (C, h, w), at least 0
-    edge:Tensor, # (1, h, w) in [0, 1]
-    radius:int=5, # pairs are closer than this, pixels
-    beta:float=10, # power of the affinities
-    steps:int=256, # t
-)->Tensor: # (C, h, w) float32
+    maps: Tensor,  # (C, h, w), at least 0
+    edge: Tensor,  # (1, h, w) in [0, 1]
+    radius: int = 5,  # pairs are closer than this, pixels
+    beta: float = 10,  # power of the affinities
+    steps: int = 256,  # t
+) -> Tensor:  # (C, h, w) float32
     "Maps, kept off the edges, after `steps` of the random walk."
-    if maps.ndim != 3 or edge.shape != (1, *maps.shape[1:]): raise ValueError(f'maps {tuple(maps.shape)} and edge {tuple(edge.shape)} must be (C, h, w) and (1, h, w)')
-    if not len(maps): return maps.float()
+    if maps.ndim != 3 or edge.shape != (1, *maps.shape[1:]):
+        raise ValueError(f'maps {tuple(maps.shape)} and edge {tuple(edge.shape)} must be (C, h, w) and (1, h, w)')
+    if not len(maps):
+        return maps.float()
     S, D = transition(edge, radius, beta)
     root = D.sqrt()[:, None]
-    x = (maps.double()*(1-edge.double())).flatten(1).T*root
+    x = (maps.double() * (1 - edge.double())).flatten(1).T * root
     before, now, (first, *coefficients) = None, x, chebyshev_coefficients(steps)
-    total = first*x
+    total = first * x
     for c in coefficients:
-        before, now = now, S @ x if before is None else 2*(S @ now)-before
-        if c: total += c*now
-    return (total/root).T.reshape(maps.shape).float()
+        before, now = now, S @ x if before is None else 2 * (S @ now) - before
+        if c:
+            total += c * now
+    return (total / root).T.reshape(maps.shape).float()

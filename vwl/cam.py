@@ -11,10 +11,12 @@ from torch import Tensor
 
 # %% ../nbs/1_method/01_cam.ipynb #ed1d0f1b
 def class_activation_maps(
-    features:Tensor, # (B, d, h, w) feature maps, before pooling
-    weight:Tensor, # (C, d) weights of the class head, without bias; W^img transposed, C = L
-)->Tensor: # (B, C, h, w), at least 0: the maps with a hat
+    features: Tensor,  # (B, d, h, w) feature maps, before pooling
+    weight: Tensor,  # (C, d) weights of the class head, without bias; W^img transposed, C = L
+) -> Tensor:  # (B, C, h, w), at least 0: the maps with a hat
     "Eq. (1) followed by a ReLU: each class's evidence at each position, negative evidence set to 0."
     if weight.ndim != 2 or features.ndim != 4 or weight.shape[1] != features.shape[1]:
-        raise ValueError(f'features {tuple(features.shape)} and weight {tuple(weight.shape)} must be (B, d, h, w) and (C, d)')
+        raise ValueError(
+            f'features {tuple(features.shape)} and weight {tuple(weight.shape)} must be (B, d, h, w) and (C, d)'
+        )
     return torch.einsum('bdhw,cd->bchw', features, weight).relu()

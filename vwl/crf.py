@@ -15,52 +15,71 @@ from .errors import InputError
 @dataclass(frozen=True)
 class CRFSettings:
     "Dense CRF with a Gaussian and a bilateral pairwise term; distances in pixels, colours in 0..255."
-    gaussian_xy: float # reach of the Gaussian term
-    gaussian_weight: float # strength of the Gaussian term, at least 0
-    bilateral_xy: float # reach of the bilateral term in space
-    bilateral_rgb: float # and in colour
-    bilateral_weight: float # strength of the bilateral term, at least 0
-    iterations: int = 10 # of mean field inference
 
-CRF_SETTINGS = dict(vwl=CRFSettings(1, 3, 64, 3, 4), deeplab=CRFSettings(1, 3, 67, 3, 4), irnet=CRFSettings(3, 3, 50, 5, 10))
+    gaussian_xy: float  # reach of the Gaussian term
+    gaussian_weight: float  # strength of the Gaussian term, at least 0
+    bilateral_xy: float  # reach of the bilateral term in space
+    bilateral_rgb: float  # and in colour
+    bilateral_weight: float  # strength of the bilateral term, at least 0
+    iterations: int = 10  # of mean field inference
+
+
+CRF_SETTINGS = dict(
+    vwl=CRFSettings(1, 3, 64, 3, 4), deeplab=CRFSettings(1, 3, 67, 3, 4), irnet=CRFSettings(3, 3, 50, 5, 10)
+)
 
 # %% ../nbs/2_refinement/02_crf.ipynb #a4fd405c
 def _pydensecrf():
     "The CRF library, or one line on how to get it."
-    try: import pydensecrf.densecrf as crf, pydensecrf.utils as utils
-    except ImportError: raise InputError("the dense CRF needs pydensecrf: pip install pydensecrf2 (it compiles, so a C++ compiler must be there), or go without: --crf none --no-irn-crf --predict-crf none") from None
+    try:
+        import pydensecrf.densecrf as crf
+        import pydensecrf.utils as utils
+    except ImportError:
+        raise InputError(
+            "the dense CRF needs pydensecrf: pip install pydensecrf2 (it compiles, so a C++ compiler must be "
+            "there), or go without: --crf none --no-irn-crf --predict-crf none"
+        ) from None
     return crf, utils
+
 
 def _infer(image, unaries, settings):
     "Mean field inference on one image: each (L, HW) unary energies -> (L, H, W) probabilities."
     (crf, _), (H, W) = _pydensecrf(), image.shape[:2]
     d = crf.DenseCRF2D(W, H, len(unaries[0]))
     d.addPairwiseGaussian(sxy=settings.gaussian_xy, compat=settings.gaussian_weight)
-    d.addPairwiseBilateral(sxy=settings.bilateral_xy, srgb=settings.bilateral_rgb, compat=settings.bilateral_weight, rgbim=np.array(image, np.uint8))
-    for unary in unaries:                                                     # the pairwise terms, the costly ones to set up, are shared
+    d.addPairwiseBilateral(
+        sxy=settings.bilateral_xy,
+        srgb=settings.bilateral_rgb,
+        compat=settings.bilateral_weight,
+        rgbim=np.array(image, np.uint8),
+    )
+    for unary in unaries:  # the pairwise terms, the costly ones to set up, are shared
         d.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
         yield np.array(d.inference(settings.iterations)).reshape(-1, H, W)
 
 # %% ../nbs/2_refinement/02_crf.ipynb #89363734
 def dense_crf(
-    image:np.ndarray, # (H, W, 3) uint8 RGB
-    probabilities:np.ndarray, # (L, H, W), sums to 1 over L
-    settings:CRFSettings=CRF_SETTINGS['vwl'], # see `CRF_SETTINGS`
-)->np.ndarray: # (L, H, W) float32, sums to 1 over L
+    image: np.ndarray,  # (H, W, 3) uint8 RGB
+    probabilities: np.ndarray,  # (L, H, W), sums to 1 over L
+    settings: CRFSettings = CRF_SETTINGS['vwl'],  # see `CRF_SETTINGS`
+) -> np.ndarray:  # (L, H, W) float32, sums to 1 over L
     "Probabilities after dense CRF; those below 1e-5 count as 1e-5."
-    if image.shape[:2] != probabilities.shape[1:]: raise ValueError(f'image {image.shape} and probabilities {probabilities.shape} must have one size')
-    if len(probabilities) == 1: return probabilities.astype(np.float32)
+    if image.shape[:2] != probabilities.shape[1:]:
+        raise ValueError(f'image {image.shape} and probabilities {probabilities.shape} must have one size')
+    if len(probabilities) == 1:
+        return probabilities.astype(np.float32)
     return next(_infer(image, [-np.log(np.clip(probabilities, 1e-5, None)).reshape(len(probabilities), -1)], settings))
 
 # %% ../nbs/2_refinement/02_crf.ipynb #e8e89c32
 def crf_of_labels(
-    image:np.ndarray, # (H, W, 3) uint8 RGB
-    labels:Sequence[np.ndarray], # each (H, W) ids 0..n-1
-    n:int, # labels
-    certainty:float=.7, # probability that a label is right
-    settings:CRFSettings=CRF_SETTINGS['irnet'], # see `CRF_SETTINGS`
-)->list[np.ndarray]: # each (H, W) uint8 ids 0..n-1
+    image: np.ndarray,  # (H, W, 3) uint8 RGB
+    labels: Sequence[np.ndarray],  # each (H, W) ids 0..n-1
+    n: int,  # labels
+    certainty: float = 0.7,  # probability that a label is right
+    settings: CRFSettings = CRF_SETTINGS['irnet'],  # see `CRF_SETTINGS`
+) -> list[np.ndarray]:  # each (H, W) uint8 ids 0..n-1
     "Labels of one image after dense CRF, each taken to be right with `certainty` (IRNet's use)."
-    if n == 1: return [l.astype(np.uint8) for l in labels]
+    if n == 1:
+        return [l.astype(np.uint8) for l in labels]
     unaries = [_pydensecrf()[1].unary_from_labels(l, n, gt_prob=certainty, zero_unsure=False) for l in labels]
     return [p.argmax(0).astype(np.uint8) for p in _infer(image, unaries, settings)]

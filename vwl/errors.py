@@ -8,4 +8,6 @@ __all__ = ['InputError']
 # %% ../nbs/5_program/01_errors.ipynb #f7f7d535
 class InputError(Exception):
     "A mistake in what the user gave; its message is one line that names the file, what is wrong and what to do."
-    def __str__(self): return ' '.join(super().__str__().splitlines())       # a file's name may have several
+
+    def __str__(self):
+        return ' '.join(super().__str__().splitlines())  # a file's name may have several

@@ -11,46 +11,48 @@ from torch import Tensor
 
 # %% ../nbs/1_method/04_losses.ipynb #0a86600a
 def classification_loss(
-    scores:Tensor, # (B, C) raw scores
-    labels:Tensor, # (B, C) of 0 and 1
-)->Tensor: # scalar, at least 0
+    scores: Tensor,  # (B, C) raw scores
+    labels: Tensor,  # (B, C) of 0 and 1
+) -> Tensor:  # scalar, at least 0
     "Eq. (11): the mean over classes, then over images, of each yes-no question's log loss."
-    if scores.shape != labels.shape: raise ValueError(f'scores {tuple(scores.shape)} and labels {tuple(labels.shape)} must have one shape, (B, C)')
+    if scores.shape != labels.shape:
+        raise ValueError(f'scores {tuple(scores.shape)} and labels {tuple(labels.shape)} must have one shape, (B, C)')
     return F.binary_cross_entropy_with_logits(scores.float(), labels.float())
 
 # %% ../nbs/1_method/04_losses.ipynb #0f6c9304
 def base_rate_loss(
-    labels:Tensor # (N, C) of 0 and 1, all images of the training list
-)->float:
+    labels: Tensor,  # (N, C) of 0 and 1, all images of the training list
+) -> float:
     "Eq. (11) of the best scores that don't look at the image: the mean entropy of the tag frequencies, in nats."
-    p = labels.float().mean(0).clamp(1e-12, 1-1e-7)
-    return float(-(p*p.log()+(1-p)*(1-p).log()).mean())
+    p = labels.float().mean(0).clamp(1e-12, 1 - 1e-7)
+    return float(-(p * p.log() + (1 - p) * (1 - p).log()).mean())
 
 # %% ../nbs/1_method/04_losses.ipynb #8e131b6b
 def _weighted_sum(terms, names, weights):
     "The sum of those of the named terms that are there, each times its weight."
     weights = weights or {}
-    return sum(weights.get(name, 1.)*terms[name] for name in names if name in terms)
+    return sum(weights.get(name, 1.0) * terms[name] for name in names if name in terms)
+
 
 def class_and_word_loss(
-    terms:dict[str, Tensor], # name -> scalar loss; 'cls' and 'word' are read
-    weights:dict[str, float]|None=None, # name -> weight; what isn't named weighs 1, as in the paper
-)->Tensor: # scalar, at least 0
+    terms: dict[str, Tensor],  # name -> scalar loss; 'cls' and 'word' are read
+    weights: dict[str, float] | None = None,  # name -> weight; what isn't named weighs 1, as in the paper
+) -> Tensor:  # scalar, at least 0
     "Eq. (12): class loss plus word loss, the whole loss of VWL-M."
     return _weighted_sum(terms, ('cls', 'word'), weights)
 
 # %% ../nbs/1_method/04_losses.ipynb #b72dde74
 def auxiliary_loss(
-    terms:dict[str, Tensor], # name -> scalar loss; 'freq' and 'decov' are read
-    weights:dict[str, float]|None=None, # name -> weight; what isn't named weighs 1, as in the paper
-)->Tensor: # scalar, at least 0; 0 for a method without a learned codebook
+    terms: dict[str, Tensor],  # name -> scalar loss; 'freq' and 'decov' are read
+    weights: dict[str, float] | None = None,  # name -> weight; what isn't named weighs 1, as in the paper
+) -> Tensor:  # scalar, at least 0; 0 for a method without a learned codebook
     "Eq. (14): the class loss of the word frequencies plus DeCov, Eq. (13)."
     return _weighted_sum(terms, ('freq', 'decov'), weights)
 
 # %% ../nbs/1_method/04_losses.ipynb #3d66ec4f
 def total_loss(
-    terms:dict[str, Tensor], # name -> scalar loss; names out of 'cls', 'word', 'freq', 'decov'
-    weights:dict[str, float]|None=None, # name -> weight; what isn't named weighs 1, as in the paper
-)->Tensor: # scalar, at least 0
+    terms: dict[str, Tensor],  # name -> scalar loss; names out of 'cls', 'word', 'freq', 'decov'
+    weights: dict[str, float] | None = None,  # name -> weight; what isn't named weighs 1, as in the paper
+) -> Tensor:  # scalar, at least 0
     "Eq. (15), the sum of Eq. (12) and Eq. (14); Eq. (12) alone for a method without auxiliary terms."
     return class_and_word_loss(terms, weights) + auxiliary_loss(terms, weights)

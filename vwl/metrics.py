@@ -13,88 +13,95 @@ from scipy import ndimage
 
 # %% ../nbs/3_segmentation/02_metrics.ipynb #c2fbb9ae
 def confusion_matrix(
-    prediction:np.ndarray, # integer ids 0..n-1, any shape
-    truth:np.ndarray, # integer ids 0..n-1 or `ignore_index`, the same shape
-    n:int, # classes, with background
-    ignore_index:int=255, # true id of pixels that don't count
-)->np.ndarray: # (n, n) int64: row = truth, column = prediction
+    prediction: np.ndarray,  # integer ids 0..n-1, any shape
+    truth: np.ndarray,  # integer ids 0..n-1 or `ignore_index`, the same shape
+    n: int,  # classes, with background
+    ignore_index: int = 255,  # true id of pixels that don't count
+) -> np.ndarray:  # (n, n) int64: row = truth, column = prediction
     "Pixels by true and predicted class; pixels whose truth is `ignore_index` don't count."
-    if prediction.shape != truth.shape: raise ValueError(f'prediction {prediction.shape} and truth {truth.shape} must have one shape')
+    if prediction.shape != truth.shape:
+        raise ValueError(f'prediction {prediction.shape} and truth {truth.shape} must have one shape')
     valid = truth != ignore_index
     t, p = truth[valid].astype(np.int64), prediction[valid].astype(np.int64)
-    if t.size and (min(t.min(), p.min()) < 0 or max(t.max(), p.max()) >= n): raise ValueError(f'ids must lie in 0..{n-1}, got {max(t.max(), p.max())}')
-    return np.bincount(n*t+p, minlength=n*n).reshape(n, n)
+    if t.size and (min(t.min(), p.min()) < 0 or max(t.max(), p.max()) >= n):
+        raise ValueError(f'ids must lie in 0..{n - 1}, got {max(t.max(), p.max())}')
+    return np.bincount(n * t + p, minlength=n * n).reshape(n, n)
 
 # %% ../nbs/3_segmentation/02_metrics.ipynb #8bff19b0
 def class_iou(
-    confusion:np.ndarray # (n, n) counts: row = truth, column = prediction
-)->np.ndarray: # (n,) in [0, 1], nan for classes neither in the truth nor predicted
+    confusion: np.ndarray,  # (n, n) counts: row = truth, column = prediction
+) -> np.ndarray:  # (n,) in [0, 1], nan for classes neither in the truth nor predicted
     "Intersection over union of each class."
     confusion = np.asarray(confusion, dtype=np.float64)
     hit = confusion.diagonal()
-    union = confusion.sum(1)+confusion.sum(0)-hit
+    union = confusion.sum(1) + confusion.sum(0) - hit
     return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
 
 # %% ../nbs/3_segmentation/02_metrics.ipynb #8eed2a09
 def mean_iou(
-    confusion:np.ndarray # (n, n) counts: row = truth, column = prediction
-)->float: # in [0, 1]
+    confusion: np.ndarray,  # (n, n) counts: row = truth, column = prediction
+) -> float:  # in [0, 1]
     "Mean of `class_iou` over the classes that occur in the truth; nan if none does."
     occurs = np.asarray(confusion).sum(1) > 0
     return float(class_iou(confusion)[occurs].mean()) if occurs.any() else float('nan')
 
 # %% ../nbs/3_segmentation/02_metrics.ipynb #9eb07045
 def threshold_histogram(
-    cams:np.ndarray, # (m, H, W) in [0, 1], the maps of the image's m classes; m may be 0
-    keys:Sequence[int], # (m,) their ids, 1..n-1
-    truth:np.ndarray, # (H, W) ids or 255
-    n:int, # classes, with background
-    thresholds:np.ndarray, # (T,) ascending
-)->np.ndarray: # (T+1, n, n) int64: level, truth, best class; level = thresholds below the score
+    cams: np.ndarray,  # (m, H, W) in [0, 1], the maps of the image's m classes; m may be 0
+    keys: Sequence[int],  # (m,) their ids, 1..n-1
+    truth: np.ndarray,  # (H, W) ids or 255
+    n: int,  # classes, with background
+    thresholds: np.ndarray,  # (T,) ascending
+) -> np.ndarray:  # (T+1, n, n) int64: level, truth, best class; level = thresholds below the score
     "What `sweep_thresholds` needs of one image; add them up over images."
-    if len(keys): best, score = np.asarray(keys)[cams.argmax(0)], cams.max(0)
-    else: best, score = np.zeros(truth.shape, np.int64), np.zeros(truth.shape)
+    if len(keys):
+        best, score = np.asarray(keys)[cams.argmax(0)], cams.max(0)
+    else:
+        best, score = np.zeros(truth.shape, np.int64), np.zeros(truth.shape)
     valid = truth != 255
-    level = np.searchsorted(np.asarray(thresholds, score.dtype), score[valid], side='left') # thresholds strictly below the score
-    cell = (level*n + truth[valid])*n + best[valid]
-    return np.bincount(cell, minlength=(len(thresholds)+1)*n*n).reshape(-1, n, n)
+    level = np.searchsorted(
+        np.asarray(thresholds, score.dtype), score[valid], side='left'
+    )  # thresholds strictly below the score
+    cell = (level * n + truth[valid]) * n + best[valid]
+    return np.bincount(cell, minlength=(len(thresholds) + 1) * n * n).reshape(-1, n, n)
 
 # %% ../nbs/3_segmentation/02_metrics.ipynb #15dbe9ae
 def sweep_thresholds(
-    histogram:np.ndarray # (T+1, n, n), a sum of `threshold_histogram`
-)->np.ndarray: # (T, n, n): the confusion matrix at each threshold
+    histogram: np.ndarray,  # (T+1, n, n), a sum of `threshold_histogram`
+) -> np.ndarray:  # (T, n, n): the confusion matrix at each threshold
     "Confusion matrices of all thresholds from one histogram."
-    above = histogram[::-1].cumsum(0)[::-1][1:]                              # score above threshold t: prediction stands
-    below = histogram.cumsum(0)[:-1].sum(2)                                  # at or under it: background
+    above = histogram[::-1].cumsum(0)[::-1][1:]  # score above threshold t: prediction stands
+    below = histogram.cumsum(0)[:-1].sum(2)  # at or under it: background
     above[:, :, 0] += below
     return above
 
 # %% ../nbs/3_segmentation/02_metrics.ipynb #6be5fa72
 def coverage(
-    cam:np.ndarray, # (H, W) in [0, 1], the map of one class
-    region:np.ndarray, # (H, W) bool, pixels that should be lit
-    threshold:float, # lit means above this
-)->float: # in [0, 1]; nan if the region is empty
+    cam: np.ndarray,  # (H, W) in [0, 1], the map of one class
+    region: np.ndarray,  # (H, W) bool, pixels that should be lit
+    threshold: float,  # lit means above this
+) -> float:  # in [0, 1]; nan if the region is empty
     "The share of `region` that the map lights."
     return float((cam[region] > threshold).mean()) if region.any() else float('nan')
 
 # %% ../nbs/3_segmentation/02_metrics.ipynb #ce16252a
 def leak(
-    cam:np.ndarray, # (H, W) at least 0, the map of one class
-    inside:np.ndarray, # (H, W) bool, pixels of that class
-)->float: # in [0, 1]; nan if the map is 0 everywhere
+    cam: np.ndarray,  # (H, W) at least 0, the map of one class
+    inside: np.ndarray,  # (H, W) bool, pixels of that class
+) -> float:  # in [0, 1]; nan if the map is 0 everywhere
     "The share of the map's activation that lies outside of its class."
     total = cam.sum()
-    return float(cam[~inside].sum()/total) if total > 0 else float('nan')
+    return float(cam[~inside].sum() / total) if total > 0 else float('nan')
 
 # %% ../nbs/3_segmentation/02_metrics.ipynb #e626c4bb
 def adjacent_leak(
-    cam:np.ndarray, # (H, W) at least 0, the map of one class
-    inside:np.ndarray, # (H, W) bool, pixels of that class
-    width:float, # how far from the object still counts, pixels
-)->float: # in [0, 1], at most the leak; nan if the map is 0 everywhere, or no pixel is of the class
+    cam: np.ndarray,  # (H, W) at least 0, the map of one class
+    inside: np.ndarray,  # (H, W) bool, pixels of that class
+    width: float,  # how far from the object still counts, pixels
+) -> float:  # in [0, 1], at most the leak; nan if the map is 0 everywhere, or no pixel is of the class
     "The share of the map's activation that lies outside of its class and within `width` pixels of it."
     total = cam.sum()
-    if not (total > 0 and inside.any()): return float('nan')
-    distance = ndimage.distance_transform_edt(~inside)                       # 0 inside
-    return float(cam[(distance > 0) & (distance <= width)].sum()/total)
+    if not (total > 0 and inside.any()):
+        return float('nan')
+    distance = ndimage.distance_transform_edt(~inside)  # 0 inside
+    return float(cam[(distance > 0) & (distance <= width)].sum() / total)

@@ -13,19 +13,25 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class PaperTable:
     "A table or figure of the paper with its numbers."
-    about: str # what it shows
-    columns: tuple[str, ...] # names of the measured figures
-    rows: dict[str, dict[str, float]] # row -> column -> percent; a figure that the paper doesn't give is left out
-    notes: dict[str, str] # row -> venue, supervision, network, as far as the paper says
+
+    about: str  # what it shows
+    columns: tuple[str, ...]  # names of the measured figures
+    rows: dict[str, dict[str, float]]  # row -> column -> percent; a figure that the paper doesn't give is left out
+    notes: dict[str, str]  # row -> venue, supervision, network, as far as the paper says
 
     def _repr_markdown_(self):
         head = ['', *self.columns, '']
-        body = [[name, *(f'{figures[c]:.1f}' if c in figures else '–' for c in self.columns), self.notes[name]] for name, figures in self.rows.items()]
-        return '\n'.join('| '+' | '.join(row)+' |' for row in [head, ['---']*len(head), *body])
+        body = [
+            [name, *(f'{figures[c]:.1f}' if c in figures else '–' for c in self.columns), self.notes[name]]
+            for name, figures in self.rows.items()
+        ]
+        return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [head, ['---'] * len(head), *body])
 
 # %% ../nbs/7_results/02_paper_tables.ipynb #ecb975eb
 def _table(about, columns, text):
-    "A `PaperTable` from lines of name, where it is from, and a figure a column, two blanks apart; '–' where the paper has none."
+    """A `PaperTable` from lines of name, where it is from, and a figure a column, two blanks apart; '–' where the
+    paper has none.
+    """
     rows, notes = {}, {}
     for line in text.strip().splitlines():
         name, note, *figures = re.split(r'\s{2,}', line.strip())
@@ -36,7 +42,10 @@ def _table(about, columns, text):
 
 # %% ../nbs/7_results/02_paper_tables.ipynb #4cd4acab
 TABLES = {}
-TABLES['table1'] = _table('maps and pseudo labels, VOC train', 'cam crf pseudo', """
+TABLES['table1'] = _table(
+    'maps and pseudo labels, VOC train',
+    'cam crf pseudo',
+    """
     PSA             CVPR 2018, refined by PSA      48.0  –     61.0
     Mixup CAM       BMVC 2020, refined by PSA      50.1  –     61.9
     SC-CAM          CVPR 2020, refined by PSA      50.9  55.3  63.4
@@ -51,10 +60,14 @@ TABLES['table1'] = _table('maps and pseudo labels, VOC train', 'cam crf pseudo',
     AdvCAM + IRNet  CVPR 2021, refined by IRNet    55.6  62.1  69.9
     VWL-M           refined by IRNet               56.9  62.6  71.1
     VWL-L           refined by IRNet               57.3  63.0  71.4
-""")
+""",
+)
 
 # %% ../nbs/7_results/02_paper_tables.ipynb #8463ecac
-TABLES['table2'] = _table('segmentation networks, VOC val and test', 'segmentation_crf test', """
+TABLES['table2'] = _table(
+    'segmentation networks, VOC val and test',
+    'segmentation_crf test',
+    """
     DeepLabV1, COCO weights         ICLR 2015, full supervision                75.5  –
     fully supervised                TPAMI 2017, DeepLabV2, the paper's own run  76.3  –
     fully supervised, COCO weights  TPAMI 2017, DeepLabV2                      77.6  79.7
@@ -82,10 +95,14 @@ TABLES['table2'] = _table('segmentation networks, VOC val and test', 'segmentati
     VWL-M, COCO weights             DeepLabV2                                  70.6  70.4
     VWL-L                           DeepLabV2                                  69.2  69.2
     VWL-L, COCO weights             DeepLabV2                                  70.6  70.7
-""")
+""",
+)
 
 # %% ../nbs/7_results/02_paper_tables.ipynb #386575b4
-TABLES['table3'] = _table('segmentation networks, COCO val', 'segmentation_crf', """
+TABLES['table3'] = _table(
+    'segmentation networks, COCO val',
+    'segmentation_crf',
+    """
     DSRG          CVPR 2018, saliency, DeepLabV2     26.0
     Li et al.     AAAI 2020, saliency, DeepLabV2     28.4
     ADL           TPAMI 2020, saliency, DeepLabV2    30.8
@@ -100,53 +117,85 @@ TABLES['table3'] = _table('segmentation networks, COCO val', 'segmentation_crf',
     PMM           ICCV 2021, Res2Net101              35.7
     VWL-M         DeepLabV2                          36.1
     VWL-L         DeepLabV2                          36.2
-""")
+""",
+)
 
 # %% ../nbs/7_results/02_paper_tables.ipynb #1de23753
-TABLES['table4'] = _table('what each part adds', 'cam val', """
+TABLES['table4'] = _table(
+    'what each part adds',
+    'cam val',
+    """
     GAP, ResNet-50  the baseline          48.3  47.0
     GAP             ResNet-101, baseline  49.5  48.4
     HP              ResNet-101            54.0  53.1
     HP + VWE        ResNet-101            55.1  54.8
     HP + VWL-M      ResNet-101            56.9  56.4
     HP + VWL-L      ResNet-101            57.3  56.9
-""")
-TABLES['table5'] = _table('how the codebook begins', 'cam', """
+""",
+)
+TABLES['table5'] = _table(
+    'how the codebook begins',
+    'cam',
+    """
     VWL-L, random   random initialisation         57.3
     VWL-M, random   random initialisation         56.9
     VWL-L, sampled  random sample initialisation  55.8
     VWL-M, sampled  random sample initialisation  56.6
-""")
-TABLES['table6'] = _table('tags from word frequencies', 'words_accuracy', """
+""",
+)
+TABLES['table6'] = _table(
+    'tags from word frequencies',
+    'words_accuracy',
+    """
     VWL-L  accuracy, not defined  81.3
     VWL-M  accuracy, not defined  84.8
-""")
+""",
+)
 
 # %% ../nbs/7_results/02_paper_tables.ipynb #a79fe7c3
-TABLES['table7'] = _table('split sizes of hybrid pooling', 'cam', """
+TABLES['table7'] = _table(
+    'split sizes of hybrid pooling',
+    'cam',
+    """
     splits = 1           VWL-L  56.2
     splits = 1, 2        VWL-L  56.1
     splits = 1, 2, 4     VWL-L  57.3
     splits = 1, 2, 4, 8  VWL-L  57.0
-""")
-TABLES['table8'] = _table('pooling of the class scores, without words', 'cam', """
+""",
+)
+TABLES['table8'] = _table(
+    'pooling of the class scores, without words',
+    'cam',
+    """
     GAP   –  49.5
     GWRP  –  50.6
     LSE   –  51.6
     HP    –  54.0
-""")
-TABLES['table9'] = _table('pooling of the word scores', 'cam', """
+""",
+)
+TABLES['table9'] = _table(
+    'pooling of the word scores',
+    'cam',
+    """
     no words      without VWL  54.0
     words by HP   VWL-HP       55.5
     words by GAP  VWL-GAP      57.3
-""")
-TABLES['figure13'] = _table('hybrid pooling with and without GAP', 'cam val', """
+""",
+)
+TABLES['figure13'] = _table(
+    'hybrid pooling with and without GAP',
+    'cam val',
+    """
     VWL-L, HP without GAP  –  41.1  39.9
     VWL-L, HP              –  57.3  56.9
-""")
+""",
+)
 
 # %% ../nbs/7_results/02_paper_tables.ipynb #f916b4e6
-TABLES['table10'] = _table('hyper-parameters', 'cam val', """
+TABLES['table10'] = _table(
+    'hyper-parameters',
+    'cam val',
+    """
     k = 128       VWL-L  54.8  54.5
     k = 256       VWL-L  57.3  56.9
     k = 384       VWL-L  55.6  55.1
@@ -163,12 +212,13 @@ TABLES['table10'] = _table('hyper-parameters', 'cam val', """
     rho = 0.001   VWL-M  56.9  56.4
     rho = 0.01    VWL-M  56.3  55.6
     rho = 0.1     VWL-M  55.9  55.3
-""")
+""",
+)
 
 # %% ../nbs/7_results/02_paper_tables.ipynb #f64f9042
 def reported(
-    table:str, # key of `TABLES`
-    row:str, # row of it
-)->dict[str, float]: # column -> percent; empty if the paper has no such row
+    table: str,  # key of `TABLES`
+    row: str,  # row of it
+) -> dict[str, float]:  # column -> percent; empty if the paper has no such row
     "What the paper reports in a row of a table."
     return TABLES[table].rows.get(row, {}) if table in TABLES else {}

@@ -12,42 +12,49 @@ from PIL import Image
 from torch import Tensor
 
 # %% ../nbs/4_data/01_pixels.ipynb #366ae2c4
-MEAN, STD = np.array([.485, .456, .406], np.float32), np.array([.229, .224, .225], np.float32) # ImageNet's RGB mean and deviation, of values in [0, 1]
+MEAN, STD = (
+    np.array([0.485, 0.456, 0.406], np.float32),
+    np.array([0.229, 0.224, 0.225], np.float32),
+)  # ImageNet's RGB mean and deviation, of values in [0, 1]
+
 
 def resized(
-    size:tuple[int, int], # sides in pixels, in any order
-    scale:float, # above 0
-)->tuple[int, int]:
+    size: tuple[int, int],  # sides in pixels, in any order
+    scale: float,  # above 0
+) -> tuple[int, int]:
     "The sides after resizing: rounded half to even, at least 1."
-    return tuple(max(1, int(np.round(side*scale))) for side in size)
+    return tuple(max(1, int(np.round(side * scale))) for side in size)
+
 
 def resize(
-    image:Image.Image, # RGB
-    scale:float, # above 0
-)->Image.Image:
+    image: Image.Image,  # RGB
+    scale: float,  # above 0
+) -> Image.Image:
     "Bicubic resize by `scale`; the sides are those of `resized`."
     size = resized(image.size, scale)
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
 # %% ../nbs/4_data/01_pixels.ipynb #e4c8a038
 def working_size(
-    height:int, width:int, # of the image
-    long_side:int, # larger images are shrunk to this
-)->tuple[int, int]: # (H, W)
+    height: int,
+    width: int,  # of the image
+    long_side: int,  # larger images are shrunk to this
+) -> tuple[int, int]:  # (H, W)
     "The size at which maps and seeds of an image are made."
-    return resized((height, width), min(1., long_side/max(height, width)))
+    return resized((height, width), min(1.0, long_side / max(height, width)))
+
 
 def working_image(
-    image:Image.Image, # RGB
-    long_side:int, # larger images are shrunk to this
-)->Image.Image:
+    image: Image.Image,  # RGB
+    long_side: int,  # larger images are shrunk to this
+) -> Image.Image:
     "The image at its `working_size`."
-    return resize(image, min(1., long_side/max(image.size)))
+    return resize(image, min(1.0, long_side / max(image.size)))
 
 # %% ../nbs/4_data/01_pixels.ipynb #4447f675
 def to_tensor(
-    image:Image.Image|np.ndarray # RGB, (H, W, 3) uint8
-)->Tensor: # (3, H, W) float32
+    image: Image.Image | np.ndarray,  # RGB, (H, W, 3) uint8
+) -> Tensor:  # (3, H, W) float32
     "Values to [0, 1], ImageNet's mean off, divided by its deviation; colour planes first."
-    scaled = (np.asarray(image, dtype=np.float32)/255 - MEAN) / STD
+    scaled = (np.asarray(image, dtype=np.float32) / 255 - MEAN) / STD
     return torch.from_numpy(scaled.transpose(2, 0, 1).copy())

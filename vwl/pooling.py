@@ -7,69 +7,81 @@ __all__ = ['POOLING', 'gap', 'gmp', 'local_max_pool', 'hybrid_pool', 'gwrp', 'ls
 
 # %% ../nbs/1_method/03_pooling.ipynb #eb6ae2ed
 import math
-import torch, torch.nn.functional as F
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # %% ../nbs/1_method/03_pooling.ipynb #8049fe80
 def gap(
-    features:Tensor # (B, d, h, w)
-)->Tensor: # (B, d)
+    features: Tensor,  # (B, d, h, w)
+) -> Tensor:  # (B, d)
     "Global average pooling, Eq. (9): the mean over all pixels."
     return features.mean((2, 3))
 
 # %% ../nbs/1_method/03_pooling.ipynb #fb5f2276
 def gmp(
-    features:Tensor # (B, d, h, w)
-)->Tensor: # (B, d)
+    features: Tensor,  # (B, d, h, w)
+) -> Tensor:  # (B, d)
     "Global max pooling: the largest value over all pixels."
     return features.amax((2, 3))
 
 # %% ../nbs/1_method/03_pooling.ipynb #2c2b527c
 def local_max_pool(
-    features:Tensor, # (B, d, h, w)
-    split:int, # divisions along each side, r in Eq. (8)
-    remainder:str='drop', # 'drop' pixels that do not fill a division (published code) or 'cover' all
-)->Tensor: # (B, d)
+    features: Tensor,  # (B, d, h, w)
+    split: int,  # divisions along each side, r in Eq. (8)
+    remainder: str = 'drop',  # 'drop' pixels that do not fill a division (published code) or 'cover' all
+) -> Tensor:  # (B, d)
     "Eq. (8): the mean of the maxima of split x split divisions."
     h, w = features.shape[-2:]
-    if remainder == 'cover': return F.adaptive_max_pool2d(features, split).mean((2, 3))
-    if remainder != 'drop': raise ValueError(f"remainder must be 'drop' or 'cover', not {remainder!r}")
-    if min(h, w) < split: raise ValueError(f"a {h}x{w} map can't be split {split}x{split}: use smaller splits, larger images, or remainder='cover'")
-    return F.max_pool2d(features, (h//split, w//split)).mean((2, 3))
+    if remainder == 'cover':
+        return F.adaptive_max_pool2d(features, split).mean((2, 3))
+    if remainder != 'drop':
+        raise ValueError(f"remainder must be 'drop' or 'cover', not {remainder!r}")
+    if min(h, w) < split:
+        raise ValueError(
+            f"a {h}x{w} map can't be split {split}x{split}: use smaller splits, larger images, or remainder='cover'"
+        )
+    return F.max_pool2d(features, (h // split, w // split)).mean((2, 3))
 
 # %% ../nbs/1_method/03_pooling.ipynb #64321397
 def hybrid_pool(
-    features:Tensor, # (B, d, h, w)
-    gamma:float=2., # weight of the average, at least 0; 0 is hybrid pooling without GAP (Fig. 13)
-    splits:tuple[int, ...]=(1, 2, 4), # the split sizes r of Eq. (10), divisions along each side
-    remainder:str='drop', # see `local_max_pool`
-)->Tensor: # (B, d)
+    features: Tensor,  # (B, d, h, w)
+    gamma: float = 2.0,  # weight of the average, at least 0; 0 is hybrid pooling without GAP (Fig. 13)
+    splits: tuple[int, ...] = (1, 2, 4),  # the split sizes r of Eq. (10), divisions along each side
+    remainder: str = 'drop',  # see `local_max_pool`
+) -> Tensor:  # (B, d)
     "Eq. (10): local maxima at each split size plus gamma times the average, divided by gamma + number of split sizes."
-    if gamma < 0 or gamma+len(splits) == 0: raise ValueError(f'gamma must be at least 0, and above 0 without splits; got gamma={gamma}, splits={splits}')
-    if any(s < 1 for s in splits): raise ValueError(f'splits must be at least 1, got {splits}')
+    if gamma < 0 or gamma + len(splits) == 0:
+        raise ValueError(f'gamma must be at least 0, and above 0 without splits; got gamma={gamma}, splits={splits}')
+    if any(s < 1 for s in splits):
+        raise ValueError(f'splits must be at least 1, got {splits}')
     maxima = [local_max_pool(features, s, remainder) for s in splits]
-    return sum(maxima, gamma*gap(features)) / (gamma+len(splits))
+    return sum(maxima, gamma * gap(features)) / (gamma + len(splits))
 
 # %% ../nbs/1_method/03_pooling.ipynb #76e0df4b
 def gwrp(
-    features:Tensor, # (B, d, h, w)
-    decay:float=.996, # weight of a rank over that of the rank before, in [0, 1]
-)->Tensor: # (B, d)
+    features: Tensor,  # (B, d, h, w)
+    decay: float = 0.996,  # weight of a rank over that of the rank before, in [0, 1]
+) -> Tensor:  # (B, d)
     "Global weighted rank pooling (SEC, Kolesnikov and Lampert, ECCV 2016): a mean with weights decay**rank."
-    if not 0 <= decay <= 1: raise ValueError(f'decay must lie in [0, 1], got {decay}')
-    ranked = features.flatten(2).sort(dim=2, descending=True).values         # (B, d, hw)
-    weight = torch.as_tensor(decay, dtype=features.dtype, device=features.device) ** torch.arange(ranked.shape[2], device=features.device)
-    return ranked @ (weight/weight.sum())
+    if not 0 <= decay <= 1:
+        raise ValueError(f'decay must lie in [0, 1], got {decay}')
+    ranked = features.flatten(2).sort(dim=2, descending=True).values  # (B, d, hw)
+    weight = torch.as_tensor(decay, dtype=features.dtype, device=features.device) ** torch.arange(
+        ranked.shape[2], device=features.device
+    )
+    return ranked @ (weight / weight.sum())
 
 # %% ../nbs/1_method/03_pooling.ipynb #bec6bd97
 def lse(
-    features:Tensor, # (B, d, h, w)
-    sharpness:float=5., # s > 0: small is near the average, large near the maximum
-)->Tensor: # (B, d)
+    features: Tensor,  # (B, d, h, w)
+    sharpness: float = 5.0,  # s > 0: small is near the average, large near the maximum
+) -> Tensor:  # (B, d)
     "Log-sum-exp pooling (Pinheiro and Collobert, CVPR 2015): log(mean(exp(s x)))/s."
-    if sharpness <= 0: raise ValueError(f'sharpness must be above 0, got {sharpness}')
-    n = features.shape[2]*features.shape[3]
-    return (torch.logsumexp(sharpness*features.flatten(2), 2) - math.log(n)) / sharpness
+    if sharpness <= 0:
+        raise ValueError(f'sharpness must be above 0, got {sharpness}')
+    n = features.shape[2] * features.shape[3]
+    return (torch.logsumexp(sharpness * features.flatten(2), 2) - math.log(n)) / sharpness
 
 # %% ../nbs/1_method/03_pooling.ipynb #2848d4d2
 POOLING = dict(gap=gap, gmp=gmp, gwrp=gwrp, lse=lse, hp=hybrid_pool)

@@ -7,17 +7,19 @@ __all__ = ['merge_scales', 'multi_scale_maps', 'normalise_maps', 'threshold_seed
 
 # %% ../nbs/2_refinement/01_seeds.ipynb #6d44b53f
 from collections.abc import Callable, Sequence
-import numpy as np, torch, torch.nn.functional as F
+import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 from .pixels import to_tensor
 from .crf import CRFSettings, CRF_SETTINGS, dense_crf
 
 # %% ../nbs/2_refinement/01_seeds.ipynb #287b0dee
 def merge_scales(
-    maps:Sequence[Tensor], # per scale (1 or 2, n, h, w): maps of the image and, second, of its mirror image
-    size:tuple[int, int], # (H, W) of the result
-    merge:str='max', # 'max' or 'sum' of a map and its mirror
-)->Tensor: # (n, H, W), at least 0
+    maps: Sequence[Tensor],  # per scale (1 or 2, n, h, w): maps of the image and, second, of its mirror image
+    size: tuple[int, int],  # (H, W) of the result
+    merge: str = 'max',  # 'max' or 'sum' of a map and its mirror
+) -> Tensor:  # (n, H, W), at least 0
     "One map a class from those of all scales and flips."
     join = dict(max=torch.maximum, sum=torch.add)[merge]
     joined = [m[:1] if len(m) == 1 else join(m[:1], m[1:].flip(-1)) for m in maps]
@@ -26,48 +28,50 @@ def merge_scales(
 # %% ../nbs/2_refinement/01_seeds.ipynb #3d39b94a
 @torch.inference_mode()
 def multi_scale_maps(
-    maps:Callable[[Tensor], Tensor], # network: (B, 3, H, W) normalised images -> (B, C, h, w)
-    images:Sequence[np.ndarray], # the image at every scale, each (h, w, 3) uint8 RGB
-    keys:Sequence[int], # classes to keep, 0..C-1
-    size:tuple[int, int], # (H, W) of the result
-    flip:bool=True, # each scale with its mirror image
-    merge:str='max', # see `merge_scales`
-    device:str='cpu', # where the network is
-)->Tensor: # (len(keys), H, W)
+    maps: Callable[[Tensor], Tensor],  # network: (B, 3, H, W) normalised images -> (B, C, h, w)
+    images: Sequence[np.ndarray],  # the image at every scale, each (h, w, 3) uint8 RGB
+    keys: Sequence[int],  # classes to keep, 0..C-1
+    size: tuple[int, int],  # (H, W) of the result
+    flip: bool = True,  # each scale with its mirror image
+    merge: str = 'max',  # see `merge_scales`
+    device: str = 'cpu',  # where the network is
+) -> Tensor:  # (len(keys), H, W)
     "Eq. (1) at every scale and flip, merged; not yet normalised."
-    if not len(keys): return torch.zeros(0, *size)
+    if not len(keys):
+        return torch.zeros(0, *size)
     out = []
     for image in images:
         x = to_tensor(image)[None]
-        if flip: x = torch.cat([x, x.flip(-1)])
+        if flip:
+            x = torch.cat([x, x.flip(-1)])
         out.append(maps(x.to(device))[:, list(keys)].float())
     return merge_scales(out, size, merge)
 
 # %% ../nbs/2_refinement/01_seeds.ipynb #4ea7af0b
 def normalise_maps(
-    maps:Tensor # (n, h, w), at least 0
-)->Tensor: # (n, h, w) in [0, 1)
+    maps: Tensor,  # (n, h, w), at least 0
+) -> Tensor:  # (n, h, w) in [0, 1)
     "Each map divided by its maximum, plus 1e-5 as published."
-    return maps / (maps.amax((1, 2), keepdim=True)+1e-5)
+    return maps / (maps.amax((1, 2), keepdim=True) + 1e-5)
 
 # %% ../nbs/2_refinement/01_seeds.ipynb #90188239
 def threshold_seeds(
-    cams:np.ndarray, # (n, H, W) in [0, 1]
-    keys:Sequence[int], # (n,) class ids, 1..C
-    background:float=.13, # score of the background
-)->np.ndarray: # (H, W) uint8 class ids, 0 background
+    cams: np.ndarray,  # (n, H, W) in [0, 1]
+    keys: Sequence[int],  # (n,) class ids, 1..C
+    background: float = 0.13,  # score of the background
+) -> np.ndarray:  # (H, W) uint8 class ids, 0 background
     "The class with the best score at each pixel, background where none is above `background`."
     scores = np.concatenate([np.full((1, *cams.shape[1:]), background, cams.dtype), cams])
     return np.concatenate([[0], keys]).astype(np.uint8)[scores.argmax(0)]
 
 # %% ../nbs/2_refinement/01_seeds.ipynb #0db182ad
 def crf_seeds(
-    image:np.ndarray, # (H, W, 3) uint8 RGB
-    cams:np.ndarray, # (n, H, W) in [0, 1]
-    keys:Sequence[int], # (n,) class ids, 1..C
-    background:float=.15, # score of the background
-    settings:CRFSettings=CRF_SETTINGS['vwl'], # see `CRF_SETTINGS`
-)->np.ndarray: # (H, W) uint8 class ids, 0 background
+    image: np.ndarray,  # (H, W, 3) uint8 RGB
+    cams: np.ndarray,  # (n, H, W) in [0, 1]
+    keys: Sequence[int],  # (n,) class ids, 1..C
+    background: float = 0.15,  # score of the background
+    settings: CRFSettings = CRF_SETTINGS['vwl'],  # see `CRF_SETTINGS`
+) -> np.ndarray:  # (H, W) uint8 class ids, 0 background
     "Seeds from maps after dense CRF, on background and the image's classes."
     scores = np.concatenate([np.full((1, *cams.shape[1:]), background, np.float32), cams])
     probabilities = np.exp(scores) / np.exp(scores).sum(0)

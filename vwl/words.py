@@ -9,110 +9,122 @@ __all__ = ['word_probabilities', 'assign_words', 'word_labels', 'word_frequencie
 # %% ../nbs/1_method/02_words.ipynb #b51ff3c8
 import math
 from collections.abc import Callable
-import torch, torch.nn.functional as F
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # %% ../nbs/1_method/02_words.ipynb #0e0bb521
 def word_probabilities(
-    features:Tensor, # (B, d, h, w); any d above 0
-    codebook:Tensor, # (k, d)
-    tau:float=1., # softmax temperature, above 0; it multiplies, so larger is sharper
-)->Tensor: # (B, k, h, w), sums to 1 over k
+    features: Tensor,  # (B, d, h, w); any d above 0
+    codebook: Tensor,  # (k, d)
+    tau: float = 1.0,  # softmax temperature, above 0; it multiplies, so larger is sharper
+) -> Tensor:  # (B, k, h, w), sums to 1 over k
     "Eq. (2)-(3): how probable each word is at each pixel."
     if codebook.ndim != 2 or features.ndim != 4 or codebook.shape[1] != features.shape[1]:
-        raise ValueError(f'features {tuple(features.shape)} and codebook {tuple(codebook.shape)} must be (B, d, h, w) and (k, d)')
+        raise ValueError(
+            f'features {tuple(features.shape)} and codebook {tuple(codebook.shape)} must be (B, d, h, w) and (k, d)'
+        )
     similarity = torch.einsum('bdhw,kd->bkhw', F.normalize(features, dim=1), F.normalize(codebook, dim=1))
-    return (tau*similarity).softmax(1)
+    return (tau * similarity).softmax(1)
 
 # %% ../nbs/1_method/02_words.ipynb #4b890d38
 def assign_words(
-    probabilities:Tensor # (B, k, h, w)
-)->Tensor: # (B, h, w) int64, in 0..k-1
+    probabilities: Tensor,  # (B, k, h, w)
+) -> Tensor:  # (B, h, w) int64, in 0..k-1
     "Eq. (4): each position's most probable word; the first of equals."
     return probabilities.argmax(1)
 
 # %% ../nbs/1_method/02_words.ipynb #314d87ba
 def word_labels(
-    probabilities:Tensor # (B, k, h, w)
-)->Tensor: # (B, k) float of 0 and 1, without gradient
+    probabilities: Tensor,  # (B, k, h, w)
+) -> Tensor:  # (B, k) float of 0 and 1, without gradient
     "Section 3.3, below Eq. (4): the visual word label y^word, 1 for each word that occurs in the image."
     B, k = probabilities.shape[:2]
-    words = assign_words(probabilities).flatten(1)                           # (B, hw)
-    return torch.zeros(B, k, device=probabilities.device).scatter_(1, words, 1.)
+    words = assign_words(probabilities).flatten(1)  # (B, hw)
+    return torch.zeros(B, k, device=probabilities.device).scatter_(1, words, 1.0)
 
 # %% ../nbs/1_method/02_words.ipynb #ea1823cb
 def word_frequencies(
-    probabilities:Tensor, # (B, k, h, w)
-    reduction:str='mean', # 'mean' = Eq. (5), 'sum' = published code
-)->Tensor: # (B, k)
+    probabilities: Tensor,  # (B, k, h, w)
+    reduction: str = 'mean',  # 'mean' = Eq. (5), 'sum' = published code
+) -> Tensor:  # (B, k)
     "Eq. (5): the share of each image that each word takes."
-    if reduction not in ('mean', 'sum'): raise ValueError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
+    if reduction not in ('mean', 'sum'):
+        raise ValueError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
     return getattr(probabilities, reduction)((2, 3))
 
 # %% ../nbs/1_method/02_words.ipynb #ee9c8994
 def random_codebook(
-    k:int, # words
-    d:int, # features
-    generator:torch.Generator|None=None, # source of randomness
-)->Tensor: # (k, d)
+    k: int,  # words
+    d: int,  # features
+    generator: torch.Generator | None = None,  # source of randomness
+) -> Tensor:  # (k, d)
     "Random initialisation: normal with standard deviation 1/sqrt(3 d), as in the published code."
-    return torch.randn(k, d, generator=generator) / math.sqrt(3*d)
+    return torch.randn(k, d, generator=generator) / math.sqrt(3 * d)
 
 # %% ../nbs/1_method/02_words.ipynb #0d29135d
 def sample_codebook(
-    features:Tensor, # (B, d, h, w)
-    k:int, # words
-    generator:torch.Generator|None=None, # source of randomness, on the CPU
-)->Tensor: # (k, d)
+    features: Tensor,  # (B, d, h, w)
+    k: int,  # words
+    generator: torch.Generator | None = None,  # source of randomness, on the CPU
+) -> Tensor:  # (k, d)
     "Initialisation from pixels drawn at random, with replacement, as in the published code."
-    pixels = features.detach().permute(0, 2, 3, 1).flatten(0, 2)             # (B h w, d)
+    pixels = features.detach().permute(0, 2, 3, 1).flatten(0, 2)  # (B h w, d)
     return pixels[torch.randint(len(pixels), (k,), generator=generator).to(pixels.device)].float()
 
 # %% ../nbs/1_method/02_words.ipynb #2dfa9a20
 def reconstruct_codebook(
-    features:Tensor, # (B, d, h, w), not normalised
-    assignment:Tensor, # (B, h, w) int64, the word of each position, in 0..k-1
-    k:int, # words
-    eps:float=0., # added to each count; the published code adds 1e-4
-    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
-)->tuple[Tensor, Tensor]: # (k, d) means, 0 for words that don't occur; (k,) pixels of each word
+    features: Tensor,  # (B, d, h, w), not normalised
+    assignment: Tensor,  # (B, h, w) int64, the word of each position, in 0..k-1
+    k: int,  # words
+    eps: float = 0.0,  # added to each count; the published code adds 1e-4
+    total: Callable[[Tensor], Tensor] = lambda x: x,  # sums over the processes that share a batch
+) -> tuple[Tensor, Tensor]:  # (k, d) means, 0 for words that don't occur; (k,) pixels of each word
     "Eq. (6): the mean feature of the pixels of each word, and how many there are."
     if assignment.shape != (len(features), *features.shape[2:]):
-        raise ValueError(f'features {tuple(features.shape)} and assignment {tuple(assignment.shape)} must be (B, d, h, w) and (B, h, w)')
+        raise ValueError(
+            f'features {tuple(features.shape)} and assignment {tuple(assignment.shape)} must be (B, d, h, w) '
+            'and (B, h, w)'
+        )
     pixels, words = features.detach().permute(0, 2, 3, 1).flatten(0, 2).float(), assignment.flatten()
     counts = total(torch.bincount(words, minlength=k)).to(pixels.dtype)
     sums = total(torch.zeros(k, pixels.shape[1], device=pixels.device).index_add_(0, words, pixels))
-    return sums / (counts+eps if eps else counts.clamp(min=1))[:, None], counts
+    return sums / (counts + eps if eps else counts.clamp(min=1))[:, None], counts
 
 # %% ../nbs/1_method/02_words.ipynb #06dcb857
 def update_codebook(
-    codebook:Tensor, # (k, d)
-    features:Tensor, # (B, d, h, w), not normalised
-    assignment:Tensor, # (B, h, w) int64
-    rho:float, # momentum in [0, 1]: the share of the new
-    empty:str='keep', # words without pixels: 'keep', or 'shrink' as in the published code
-    eps:float=0., # see `reconstruct_codebook`
-    total:Callable[[Tensor], Tensor]=lambda x: x, # the same
-)->Tensor: # (k, d), a new codebook; the old one is untouched
+    codebook: Tensor,  # (k, d)
+    features: Tensor,  # (B, d, h, w), not normalised
+    assignment: Tensor,  # (B, h, w) int64
+    rho: float,  # momentum in [0, 1]: the share of the new
+    empty: str = 'keep',  # words without pixels: 'keep', or 'shrink' as in the published code
+    eps: float = 0.0,  # see `reconstruct_codebook`
+    total: Callable[[Tensor], Tensor] = lambda x: x,  # the same
+) -> Tensor:  # (k, d), a new codebook; the old one is untouched
     "Eq. (7): move each word a step of rho towards the mean feature of its pixels."
-    if not 0 <= rho <= 1: raise ValueError(f'rho must lie in [0, 1], got {rho}')
-    if empty not in ('keep', 'shrink'): raise ValueError(f"empty must be 'keep' or 'shrink', not {empty!r}")
+    if not 0 <= rho <= 1:
+        raise ValueError(f'rho must lie in [0, 1], got {rho}')
+    if empty not in ('keep', 'shrink'):
+        raise ValueError(f"empty must be 'keep' or 'shrink', not {empty!r}")
     means, counts = reconstruct_codebook(features, assignment, len(codebook), eps, total)
     updated = torch.lerp(codebook.detach(), means.to(codebook.dtype), rho)
     return updated if empty == 'shrink' else torch.where(counts[:, None] > 0, updated, codebook.detach())
 
 # %% ../nbs/1_method/02_words.ipynb #5fca8c8c
 def decov_loss(
-    codebook:Tensor, # (k, d), d at least 2
-    form:str='paper', # 'paper': squared norms, Eq. (13); 'code': plain norms, as published
-    divisor:str='none', # of the covariance, for 'paper': 'none' (as published) or 'd-1' (the sample covariance)
-)->Tensor: # scalar, at least 0
+    codebook: Tensor,  # (k, d), d at least 2
+    form: str = 'paper',  # 'paper': squared norms, Eq. (13); 'code': plain norms, as published
+    divisor: str = 'none',  # of the covariance, for 'paper': 'none' (as published) or 'd-1' (the sample covariance)
+) -> Tensor:  # scalar, at least 0
     "Eq. (13): half of what lies off the diagonal of the words' covariance."
-    if form not in ('paper', 'code'): raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
-    if divisor not in ('none', 'd-1'): raise ValueError(f"divisor must be 'none' or 'd-1', not {divisor!r}")
+    if form not in ('paper', 'code'):
+        raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
+    if divisor not in ('none', 'd-1'):
+        raise ValueError(f"divisor must be 'none' or 'd-1', not {divisor!r}")
     centred = codebook.float() - codebook.float().mean(1, keepdim=True)
-    covariance = centred @ centred.T                                         # (k, k)
+    covariance = centred @ centred.T  # (k, k)
     diagonal = covariance.diagonal()
-    if form == 'code': return .5*(covariance.norm()-diagonal.norm())
-    off_diagonal = .5*(covariance-diagonal.diag()).square().sum()
-    return off_diagonal if divisor == 'none' else off_diagonal/(codebook.shape[1]-1)**2
+    if form == 'code':
+        return 0.5 * (covariance.norm() - diagonal.norm())
+    off_diagonal = 0.5 * (covariance - diagonal.diag()).square().sum()
+    return off_diagonal if divisor == 'none' else off_diagonal / (codebook.shape[1] - 1) ** 2

@@ -6,7 +6,8 @@
 __all__ = ['CHART_STYLE', 'series', 'chart_key', 'line_chart', 'bar_chart', 'scatter_chart']
 
 # %% ../../nbs/6_pictures/02_charts.ipynb #fdac443b
-import html, math
+import html
+import math
 from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -20,102 +21,150 @@ CHART_STYLE = '''
 .line,.dots{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}.line.again{stroke-dasharray:6 3}
 .dots{stroke-width:7;stroke-linecap:round}.dots.again{stroke-linecap:square;stroke-width:6}.bar{fill:var(--c)}
 .key{margin:.2rem 0;padding:0;font-size:.85rem;list-style:none;display:flex;flex-wrap:wrap;gap:0 1rem}.key svg{width:1em;height:1em;vertical-align:-.1em}
-'''.strip()
+'''.strip()  # noqa: E501
+
 
 def series(
-    i:int # place of the series among the names, from 0
-)->str: # attributes of an SVG element
+    i: int,  # place of the series among the names, from 0
+) -> str:  # attributes of an SVG element
     "The colour of a series."
-    return f'style="--c:var(--s{i%6})"'
+    return f'style="--c:var(--s{i % 6})"'
+
 
 def chart_key(
-    names:Sequence[str], # of all series, in the order of their colours
-    shown:Sequence[str]|None=None, # those to list; None = all
-)->str: # HTML
+    names: Sequence[str],  # of all series, in the order of their colours
+    shown: Sequence[str] | None = None,  # those to list; None = all
+) -> str:  # HTML
     "A list of names with their colours; nothing for one name alone."
-    if len(names) < 2: return ''
-    item = lambda i, name: f'<li><svg viewBox="-5 -5 10 10" aria-hidden=true><path class="dots{" again" if i > 5 else ""}" {series(i)} d="M0 0h0"/></svg> {html.escape(name)}'
+    if len(names) < 2:
+        return ''
+
+    def item(i, name):
+        return (
+            f'<li><svg viewBox="-5 -5 10 10" aria-hidden=true><path class="dots{" again" if i > 5 else ""}" '
+            f'{series(i)} d="M0 0h0"/></svg> {html.escape(name)}'
+        )
+
     return f'<ul class=key>{"".join(item(i, n) for i, n in enumerate(names) if shown is None or n in shown)}</ul>'
 
 # %% ../../nbs/6_pictures/02_charts.ipynb #940c9903
 def _svg(title, width, height, body):
     "A drawing with a title that screen readers say and a pointer shows."
-    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img"><title>{html.escape(title)}</title>{body}</svg>'
+    return (
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img"><title>{html.escape(title)}</title>{body}</svg>'
+    )
+
 
 def _text(x, y, text, anchor='middle', more=''):
     "A line of text."
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{more}>{html.escape(str(text))}</text>'
 
+
 def _axis(low, high, whole=False, ticks=4):
     "Ticks that cover a range."
-    if not high > low: low, high = low-.5, high+.5
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
     return [float(t) for t in MaxNLocator(ticks, integer=whole, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
+
 
 def _place(low, high, start, end):
     "value -> coordinate, to a tenth."
-    return lambda v: round(start+(v-low)/(high-low)*(end-start), 1)
+    return lambda v: round(start + (v - low) / (high - low) * (end - start), 1)
 
 # %% ../../nbs/6_pictures/02_charts.ipynb #88b7c39a
 def line_chart(
-    lines:dict[str, tuple[Sequence[float], Sequence[float]]], # name -> x and y; values that aren't finite are left out
-    names:Sequence[str], # of all series, in the order of their colours
-    title:str, # what is drawn
-    x:str='', # what goes along the horizontal axis
-    at:Sequence[float]=(), # x of dotted upright lines
-    level:float|None=None, # y of a dotted level line
-    whole:bool=False, # x are whole numbers
-    zero:bool=True, # y begins at 0
-    size:tuple[int, int]=(400, 230), # pixels
-)->str: # SVG
+    lines: dict[
+        str, tuple[Sequence[float], Sequence[float]]
+    ],  # name -> x and y; values that aren't finite are left out
+    names: Sequence[str],  # of all series, in the order of their colours
+    title: str,  # what is drawn
+    x: str = '',  # what goes along the horizontal axis
+    at: Sequence[float] = (),  # x of dotted upright lines
+    level: float | None = None,  # y of a dotted level line
+    whole: bool = False,  # x are whole numbers
+    zero: bool = True,  # y begins at 0
+    size: tuple[int, int] = (400, 230),  # pixels
+) -> str:  # SVG
     "Lines over two axes; lines of few points have dots."
-    (W, H), points = size, {n: [(a, b) for a, b in zip(*xy) if math.isfinite(a) and math.isfinite(b)] for n, xy in lines.items()}
-    a, b = (np.array([p[i] for ps in points.values() for p in ps] or [0.]) for i in (0, 1))
-    across, up = _axis(a.min(), a.max(), whole, 6), _axis(min(b.min(), 0 if zero else b.min()), max(b.max(), level or b.max()))
-    left = 14+7*max(len(f'{t:.6g}') for t in up)
-    px, py = _place(a.min()-(a.min() == a.max()), a.max()+(a.min() == a.max()), left, W-10), _place(up[0], up[-1], H-34, 8)
-    body = ''.join(f'<path class="grid" d="M{left} {py(t)}H{W-10}"/>{_text(left-6, py(t)+4, f"{t:.6g}", "end")}' for t in up)
-    body += ''.join(_text(px(t), H-18, f'{t:g}') for t in across if a.min() <= t <= a.max()) + _text((W+left-10)/2, H-4, x)
-    body += ''.join(f'<path class="at" d="M{px(t)} 8V{H-34}"/>' for t in at) + (f'<path class="at" d="M{left} {py(level)}H{W-10}"/>' if level is not None else '')
-    return _svg(title, W, H, body + ''.join(_line([(px(u), py(v)) for u, v in ps], names.index(n)) for n, ps in points.items() if ps))
+    (W, H), points = (
+        size,
+        {n: [(a, b) for a, b in zip(*xy) if math.isfinite(a) and math.isfinite(b)] for n, xy in lines.items()},
+    )
+    a, b = (np.array([p[i] for ps in points.values() for p in ps] or [0.0]) for i in (0, 1))
+    across, up = (
+        _axis(a.min(), a.max(), whole, 6),
+        _axis(min(b.min(), 0 if zero else b.min()), max(b.max(), level or b.max())),
+    )
+    left = 14 + 7 * max(len(f'{t:.6g}') for t in up)
+    px, py = (
+        _place(a.min() - (a.min() == a.max()), a.max() + (a.min() == a.max()), left, W - 10),
+        _place(up[0], up[-1], H - 34, 8),
+    )
+    body = ''.join(
+        f'<path class="grid" d="M{left} {py(t)}H{W - 10}"/>{_text(left - 6, py(t) + 4, f"{t:.6g}", "end")}' for t in up
+    )
+    body += ''.join(_text(px(t), H - 18, f'{t:g}') for t in across if a.min() <= t <= a.max()) + _text(
+        (W + left - 10) / 2, H - 4, x
+    )
+    body += ''.join(f'<path class="at" d="M{px(t)} 8V{H - 34}"/>' for t in at) + (
+        f'<path class="at" d="M{left} {py(level)}H{W - 10}"/>' if level is not None else ''
+    )
+    return _svg(
+        title,
+        W,
+        H,
+        body + ''.join(_line([(px(u), py(v)) for u, v in ps], names.index(n)) for n, ps in points.items() if ps),
+    )
+
 
 def _line(places, i):
     "A line, with dots if there are few."
     again, join = ' again' if i > 5 else '', ' '.join(f'{x:g},{y:g}' for x, y in places)
-    dots = f'<path class="dots{again}" {series(i)} d="{"".join(f"M{x:g} {y:g}h0" for x, y in places)}"/>' if len(places) <= 12 else ''
+    dots = (
+        f'<path class="dots{again}" {series(i)} d="{"".join(f"M{x:g} {y:g}h0" for x, y in places)}"/>'
+        if len(places) <= 12
+        else ''
+    )
     return f'<polyline class="line{again}" {series(i)} points="{join}"/>{dots}'
 
 # %% ../../nbs/6_pictures/02_charts.ipynb #5fb885b2
 def bar_chart(
-    groups:Sequence[tuple[str, dict[str, float]]], # (label, series -> value in [0, 1])
-    names:Sequence[str], # of all series, in the order of their colours
-    title:str, # what is drawn
-    width:int=400, # pixels
-)->str: # SVG
+    groups: Sequence[tuple[str, dict[str, float]]],  # (label, series -> value in [0, 1])
+    names: Sequence[str],  # of all series, in the order of their colours
+    title: str,  # what is drawn
+    width: int = 400,  # pixels
+) -> str:  # SVG
     "Bars to the right with their values in percent, in groups with a label above."
-    ticks = _axis(0, max([v for _, vs in groups for v in vs.values()] or [1.]))
-    px, y, body = _place(0, ticks[-1], 4, width-44), 0, ''
+    ticks = _axis(0, max([v for _, vs in groups for v in vs.values()] or [1.0]))
+    px, y, body = _place(0, ticks[-1], 4, width - 44), 0, ''
     for label, values in groups:
-        body += _text(4, y+14, label, 'start'); y += 19
+        body += _text(4, y + 14, label, 'start')
+        y += 19
         for name, v in values.items():
-            body += f'<path class="bar" {series(names.index(name))} d="M4 {y}H{px(v)}v11H4z"><title>{html.escape(f"{label}, {name}: {100*v:.1f}")}</title></path>{_text(px(v)+4, y+10, f"{100*v:.1f}", "start")}'; y += 14
+            body += (
+                f'<path class="bar" {series(names.index(name))} d="M4 '
+                f'{y}H{px(v)}v11H4z"><title>{html.escape(f"{label}, {name}: {100 * v:.1f}")}</title></path>'
+                + _text(px(v) + 4, y + 10, f'{100 * v:.1f}', 'start')
+            )
+            y += 14
         y += 6
     return _svg(title, width, y, body)
 
 # %% ../../nbs/6_pictures/02_charts.ipynb #ee4380f8
 def scatter_chart(
-    groups:dict[str, np.ndarray], # name -> (n, 2) points
-    title:str, # what is drawn
-    size:tuple[int, int]=(400, 320), # pixels
-)->str: # SVG
+    groups: dict[str, np.ndarray],  # name -> (n, 2) points
+    title: str,  # what is drawn
+    size: tuple[int, int] = (400, 320),  # pixels
+) -> str:  # SVG
     "Points of several groups, each group's name at its middle; the axes mean nothing and are left out."
     (W, H), every, body = size, np.concatenate(list(groups.values())), ''
     (left, low), (right, high) = every.min(0), every.max(0)
-    px, py = _place(left, right+(left == right), 12, W-12), _place(low, high+(low == high), H-12, 12)
+    px, py = _place(left, right + (left == right), 12, W - 12), _place(low, high + (low == high), H - 12, 12)
     for i, points in enumerate(groups.values()):
         dots = ''.join(f'M{px(x):g} {py(y):g}h0' for x, y in points)
         body += f'<path class="dots{" again" if i > 5 else ""}" {series(i)} opacity=".8" d="{dots}"/>'
     halo = ' font-weight="700" paint-order="stroke" stroke="Canvas" stroke-width="4"'
     for name, points in groups.items():
         x, y = np.median(points, 0)
-        body += _text(px(x), py(y)+4, name, more=halo)
+        body += _text(px(x), py(y) + 4, name, more=halo)
     return _svg(title, W, H, body)

@@ -22,122 +22,187 @@ from ..engine.workers import progress, parallel_map
 @dataclass
 class Findings:
     "What was found of one image or many."
-    counts: Counter = field(default_factory=Counter) # what -> how many images
-    tagged: Counter = field(default_factory=Counter) # class -> images with the tag
-    masked: Counter = field(default_factory=Counter) # class -> images whose mask shows it
-    errors: dict[str, list[str]] = field(default_factory=dict) # what stands in the way -> where
-    notes: dict[str, list[str]] = field(default_factory=dict) # what to look at -> where
 
-    def update(self, other:'Findings')->'Findings':
-        for mine, more in ((self.counts, other.counts), (self.tagged, other.tagged), (self.masked, other.masked)): mine.update(more)
+    counts: Counter = field(default_factory=Counter)  # what -> how many images
+    tagged: Counter = field(default_factory=Counter)  # class -> images with the tag
+    masked: Counter = field(default_factory=Counter)  # class -> images whose mask shows it
+    errors: dict[str, list[str]] = field(default_factory=dict)  # what stands in the way -> where
+    notes: dict[str, list[str]] = field(default_factory=dict)  # what to look at -> where
+
+    def update(self, other: 'Findings') -> 'Findings':
+        for mine, more in ((self.counts, other.counts), (self.tagged, other.tagged), (self.masked, other.masked)):
+            mine.update(more)
         for mine, more in ((self.errors, other.errors), (self.notes, other.notes)):
-            for what, where in more.items(): mine.setdefault(what, []).extend(where)
+            for what, where in more.items():
+                mine.setdefault(what, []).extend(where)
         return self
 
 # %% ../../nbs/4_data/10_check.ipynb #ae8ea726
 def look_at(
-    images:ImageSet # of one image; picklable
-)->Findings:
+    images: ImageSet,  # of one image; picklable
+) -> Findings:
     "What there is to say of an image, its mask and its tags; runs in a worker process."
     name, tags, found = images.names[0], images.tags(0), Findings()
     found.counts['images'] += 1
     found.tagged.update(tags)
-    if not tags: found.notes['without tags'] = [name]
-    try: size = images.image(0).size
-    except InputError as e: found.errors['images that can\'t be read'] = [f'{name} ({_reason(e)})']; return found
+    if not tags:
+        found.notes['without tags'] = [name]
+    try:
+        size = images.image(0).size
+    except InputError as e:
+        found.errors['images that can\'t be read'] = [f'{name} ({_reason(e)})']
+        return found
     found.counts['landscape' if size[0] > size[1] else 'portrait' if size[0] < size[1] else 'square'] += 1
-    if max(size) > 1024: found.counts['long side above 1,024 px'] += 1
-    with Image.open(images.root/images.files[0]) as image:
-        if image.getexif().get(274, 1) != 1: found.notes['turned by their EXIF: masks must be turned too'] = [name]
+    if max(size) > 1024:
+        found.counts['long side above 1,024 px'] += 1
+    with Image.open(images.root / images.files[0]) as image:
+        if image.getexif().get(274, 1) != 1:
+            found.notes['turned by their EXIF: masks must be turned too'] = [name]
     path = images.mask_path(0)
-    if path is None or not path.exists(): return found
+    if path is None or not path.exists():
+        return found
     found.counts['masks'] += 1
-    try: mask = images.mask(0)
-    except InputError as e: found.errors['masks that can\'t be used'] = [f'{name} ({_reason(e)})']; return found
-    shown = [images.classes[i-1] for i in np.unique(mask) if 0 < i < 255]
+    try:
+        mask = images.mask(0)
+    except InputError as e:
+        found.errors['masks that can\'t be used'] = [f'{name} ({_reason(e)})']
+        return found
+    shown = [images.classes[i - 1] for i in np.unique(mask) if 0 < i < 255]
     found.masked.update(shown)
-    if spare := [t for t in tags if t not in shown]: found.notes['tags that the mask doesn\'t show'] = [f'{name} ({" ".join(spare)})']
-    if spare := [c for c in shown if c not in tags]: found.notes['classes in the mask that are no tag'] = [f'{name} ({" ".join(spare)})']
+    if spare := [t for t in tags if t not in shown]:
+        found.notes['tags that the mask doesn\'t show'] = [f'{name} ({" ".join(spare)})']
+    if spare := [c for c in shown if c not in tags]:
+        found.notes['classes in the mask that are no tag'] = [f'{name} ({" ".join(spare)})']
     with Image.open(path) as image:
         colours = image.getpalette() or []
-    if colours[:9] != voc_palette()[:3].flatten().tolist(): found.notes['masks without VOC\'s palette, read by their ids'] = [name]
-    if (mask == 255).all(): found.notes['masks of 255 (void) alone'] = [name]
+    if colours[:9] != voc_palette()[:3].flatten().tolist():
+        found.notes['masks without VOC\'s palette, read by their ids'] = [name]
+    if (mask == 255).all():
+        found.notes['masks of 255 (void) alone'] = [name]
     return found
 
-def _reason(error): return str(error).split(': ', 1)[-1].split('; ')[0]
+
+def _reason(error):
+    return str(error).split(': ', 1)[-1].split('; ')[0]
 
 # %% ../../nbs/4_data/10_check.ipynb #2285712c
 def check_folder(
-    root:Path|str, # a data set's folder
-    workers:int=0, # processes
-)->tuple[ImageSet, Findings]:
+    root: Path | str,  # a data set's folder
+    workers: int = 0,  # processes
+) -> tuple[ImageSet, Findings]:
     "A data set and all that there is to say of it; `InputError` if not even its tables can be read."
     images, root, found = read_folder(root), Path(root), Findings()
-    for one in progress(parallel_map(look_at, (images.select([i]) for i in range(len(images))), workers, root), len(images)): found.update(one)
-    known, files = set(images.names), {root/f for f in images.files}
-    if not read_dataset(root).name: _note(found, 'images without a row in tags.csv', (p.name for folder in sorted({f.parent for f in files}) for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and p not in files))
-    if images.mask_folder: _note(found, 'masks without an image in tags.csv', (p.name for p in sorted(images.mask_folder.rglob('*.png')) if p.relative_to(images.mask_folder).with_suffix('').as_posix() not in known))
+    for one in progress(
+        parallel_map(look_at, (images.select([i]) for i in range(len(images))), workers, root), len(images)
+    ):
+        found.update(one)
+    known, files = set(images.names), {root / f for f in images.files}
+    if not read_dataset(root).name:
+        _note(
+            found,
+            'images without a row in tags.csv',
+            (
+                p.name
+                for folder in sorted({f.parent for f in files})
+                for p in sorted(folder.iterdir())
+                if p.suffix.lower() in IMAGE_SUFFIXES and p not in files
+            ),
+        )
+    if images.mask_folder:
+        _note(
+            found,
+            'masks without an image in tags.csv',
+            (
+                p.name
+                for p in sorted(images.mask_folder.rglob('*.png'))
+                if p.relative_to(images.mask_folder).with_suffix('').as_posix() not in known
+            ),
+        )
     _note(found, 'classes without any tag', (c for c in images.classes if not found.tagged[c]))
     _check_lists(images, known, found)
     return images, found
 
+
 def _note(found, what, where):
     "Add a note if there is anything to it."
-    if where := list(where): found.notes[what] = where
+    if where := list(where):
+        found.notes[what] = where
+
 
 def _check_lists(images, known, found):
     "Add what there is to say of the lists that the data set names."
     root, described = images.root, read_dataset(images.root)
-    lists = {k: read_list(root/v) for k, v in described.settings.items() if k.endswith('_list')}
+    lists = {k: read_list(root / v) for k, v in described.settings.items() if k.endswith('_list')}
     if described.test_list:
-        test = read_list(root/described.test_list)
+        test = read_list(root / described.test_list)
         found.counts['test_list'] = len(test)
-        if missing := [n for n in test if not (root/'JPEGImages'/f'{n}.jpg').is_file()]: found.errors['test images that aren\'t there'] = missing
+        if missing := [n for n in test if not (root / 'JPEGImages' / f'{n}.jpg').is_file()]:
+            found.errors['test images that aren\'t there'] = missing
     for name, listed in lists.items():
         found.counts[name] = len(listed)
-        if missing := [n for n in listed if not (images.mask_folder and (images.mask_folder/f'{n}.png').is_file())]: found.errors[f'images of {name} without a mask'] = missing
-        if missing := [n for n in listed if n not in known]: found.errors[f'names in {name} without a row in tags.csv'] = missing
-    if both := sorted(set(lists.get('train_list', ())) & set(lists.get('val_list', ()))): found.errors['images in train_list and val_list'] = both
+        if missing := [n for n in listed if not (images.mask_folder and (images.mask_folder / f'{n}.png').is_file())]:
+            found.errors[f'images of {name} without a mask'] = missing
+        if missing := [n for n in listed if n not in known]:
+            found.errors[f'names in {name} without a row in tags.csv'] = missing
+    if both := sorted(set(lists.get('train_list', ())) & set(lists.get('val_list', ()))):
+        found.errors['images in train_list and val_list'] = both
 
 # %% ../../nbs/4_data/10_check.ipynb #967fa051
 def format_findings(
-    images:ImageSet, # the data set
-    found:Findings, # of it
-    examples:int=3, # shown of each finding
-)->str:
+    images: ImageSet,  # the data set
+    found: Findings,  # of it
+    examples: int = 3,  # shown of each finding
+) -> str:
     "Findings as text: counts, a line a class, then errors and notes with examples."
     width = max(map(len, images.classes))
-    lines = ['  '.join(f'{what} {n:,}' for what, n in found.counts.items() if n), f'{"":{width}}  {"tagged":>7}' + (f'  {"in masks":>8}' if found.masked else '')]
-    lines += [f'{c:{width}}  {found.tagged[c]:7,}' + (f'  {found.masked[c]:8,}' if found.masked else '') for c in images.classes]
+    lines = [
+        '  '.join(f'{what} {n:,}' for what, n in found.counts.items() if n),
+        f'{"":{width}}  {"tagged":>7}' + (f'  {"in masks":>8}' if found.masked else ''),
+    ]
+    lines += [
+        f'{c:{width}}  {found.tagged[c]:7,}' + (f'  {found.masked[c]:8,}' if found.masked else '')
+        for c in images.classes
+    ]
     for kind, findings in (('error', found.errors), ('note', found.notes)):
-        lines += [f'{kind}: {len(where):,} {what}: {", ".join(where[:examples])}{", ..." if len(where) > examples else ""}' for what, where in findings.items()]
+        lines += [
+            f'{kind}: {len(where):,} {what}: {", ".join(where[:examples])}{", ..." if len(where) > examples else ""}'
+            for what, where in findings.items()
+        ]
     return '\n'.join(lines)
 
 # %% ../../nbs/4_data/10_check.ipynb #25cfb353
 def contact_sheet(
-    images:ImageSet, # the data set
-    path:Path|str, # JPEG or PNG to write
-    columns:int=6, rows:int=4, # images on it
-    side:int=200, # of an image, pixels
-)->Path:
+    images: ImageSet,  # the data set
+    path: Path | str,  # JPEG or PNG to write
+    columns: int = 6,
+    rows: int = 4,  # images on it
+    side: int = 200,  # of an image, pixels
+) -> Path:
     "A sheet of images with masks and tags; an image that can't be read leaves its place grey."
-    sheet = Image.new('RGB', (columns*(side+8)+8, rows*(side+42)+8), 'white')
+    sheet = Image.new('RGB', (columns * (side + 8) + 8, rows * (side + 42) + 8), 'white')
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    chosen = np.unique(np.linspace(0, len(images)-1, columns*rows).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(images) - 1, columns * rows).round().astype(int))
     for place, i in enumerate(chosen):
-        x, y = 8+(place%columns)*(side+8), 8+(place//columns)*(side+42)
+        x, y = 8 + (place % columns) * (side + 8), 8 + (place // columns) * (side + 42)
         picture = _picture(images, int(i), side)
-        sheet.paste(picture, (x+(side-picture.width)//2, y+(side-picture.height)//2))
-        for line, text in enumerate((images.names[i][-34:], ' '.join(images.tags(int(i)))[:34] or '(no tags)')): draw.text((x, y+side+2+16*line), text, 'black' if line else '#666666', font)
-    with atomic_path(path) as p: sheet.save(p, format='png' if Path(path).suffix == '.png' else 'jpeg', quality=88)
+        sheet.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
+        for line, text in enumerate((images.names[i][-34:], ' '.join(images.tags(int(i)))[:34] or '(no tags)')):
+            draw.text((x, y + side + 2 + 16 * line), text, 'black' if line else '#666666', font)
+    with atomic_path(path) as p:
+        sheet.save(p, format='png' if Path(path).suffix == '.png' else 'jpeg', quality=88)
     return Path(path)
+
 
 def _picture(images, i, side):
     "One image with its mask, or grey."
-    try: image = images.image(i)
-    except InputError: return Image.new('RGB', (side, side), '#cccccc')
     try:
-        if (images.mask_path(i) or Path()).is_file(): image = Image.fromarray(overlay_label(np.asarray(image), images.mask(i)))
-    except InputError: pass                                                   # the findings name it
+        image = images.image(i)
+    except InputError:
+        return Image.new('RGB', (side, side), '#cccccc')
+    try:
+        if (images.mask_path(i) or Path()).is_file():
+            image = Image.fromarray(overlay_label(np.asarray(image), images.mask(i)))
+    except InputError:
+        pass  # the findings name it
     image.thumbnail((side, side))
     return image

@@ -10,7 +10,13 @@ __all__ = ['Preset', 'CamsArgs', 'SeedsArgs', 'IrnetArgs', 'PseudoLabelsArgs', '
            'import_cams', 'export_cams', 'evaluate', 'demo', 'experiments', 'parse', 'main']
 
 # %% ../../nbs/5_program/20_command_line.ipynb #fd0ce5f8
-import contextlib, errno, inspect, os, re, sys, time
+import contextlib
+import errno
+import inspect
+import os
+import re
+import sys
+import time
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Union
@@ -24,118 +30,185 @@ from ..engine.settings import PRESETS, STAGE_FIELDS, Recipe, preset
 # %% ../../nbs/5_program/20_command_line.ipynb #20d417b4
 Preset = Literal['paper', 'code', 'toy', 'animals']
 
+
 @dataclass
 class Workers:
     "with how many processes the command runs"
-    workers: int = 2 # processes that load images and compute CRFs; 0 = none beside this one
+
+    workers: int = 2  # processes that load images and compute CRFs; 0 = none beside this one
+
 
 @dataclass
 class Machine(Workers):
     "where and with how many processes the command runs"
-    device: str = 'auto' # 'cpu', 'cuda', ...; 'auto' is the GPU if there is one
+
+    device: str = 'auto'  # 'cpu', 'cuda', ...; 'auto' is the GPU if there is one
 
 # %% ../../nbs/5_program/20_command_line.ipynb #18cf1704
 @dataclass
 class BeginArgs:
-    folder: Annotated[Positional[str], arg(metavar='FOLDER')] # images with tags.csv (columns image,tags); masks optional; or a prepared data set: voc and coco are those in data/
+    folder: Annotated[
+        Positional[str], arg(metavar='FOLDER')
+        # images with tags.csv (columns image,tags), masks optional; voc and coco are those in data/
+    ]
     settings: OmitArgPrefixes[Recipe]
-    out: Annotated[str, arg(metavar='RUN')] = '' # run folder; none = runs/FOLDER-RECIPE
-    recipe: Preset = 'paper' # settings to start from: what the paper states, what its code does, a small network on generated scenes, or one on photographs of animals; each field below can be changed
+    out: Annotated[str, arg(metavar='RUN')] = ''  # run folder; none = runs/FOLDER-RECIPE
+    recipe: Preset = 'paper'  # settings to start from; each field below can be changed
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
+
 
 @dataclass
 class RunArgs(BeginArgs):
-    "The whole road from a folder of images and tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels, DeepLabV2, scores, report. The same command again goes on where it was stopped."
-    until: Literal['seeds', 'pseudo-labels', 'predictions'] = 'predictions' # last stage: masks from maps; from IRNet; from DeepLabV2
+    """The whole road from a folder of images and tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels,
+    DeepLabV2, scores, report. The same command again goes on where it was stopped.
+    """
+
+    until: Literal['seeds', 'pseudo-labels', 'predictions'] = (
+        'predictions'  # last stage: masks from maps; from IRNet; from DeepLabV2
+    )
+
 
 @dataclass
 class TrainArgs(BeginArgs):
     "Train the classifier alone (Algorithm 1) into a run folder."
 
+
 @dataclass
 class ImportCamsArgs(BeginArgs):
     "Begin a run with maps of another repository in the published .npy layout; vwl seeds, irnet, ... go on from there."
-    cams: Annotated[str, arg(metavar='DIR')] = '' # folder with NAME.npy for each image
-    trust_pickles: bool = False # the files are pickles, which can carry code; you trust where they come from
+
+    cams: Annotated[str, arg(metavar='DIR')] = ''  # folder with NAME.npy for each image
+    trust_pickles: bool = False  # the files are pickles, which can carry code; you trust where they come from
 
 # %% ../../nbs/5_program/20_command_line.ipynb #3e2031c5
 def _stage_args(name, doc, stage, **more):
     "A class of arguments for one stage; `more` are name=(type, default) of its own."
     said = dict(re.findall(r'^    (\w+): [^#]*# (.*)$', '\n'.join(map(inspect.getsource, Recipe.__mro__[:-1])), re.M))
     kinds = {f.name: f.type for f in fields(Recipe)}
-    settings = [(f, Annotated[kinds[f]|None, arg(help=said[f])], None) for f in STAGE_FIELDS[stage]]
-    kind = make_dataclass(name, [('run', Annotated[Positional[str], arg(metavar='RUN', help='run folder')]), *((k, *v) for k, v in more.items()),
-                                 *settings, ('machine', OmitArgPrefixes[Machine], field(default_factory=Machine))])
+    settings = [(f, Annotated[kinds[f] | None, arg(help=said[f])], None) for f in STAGE_FIELDS[stage]]
+    kind = make_dataclass(
+        name,
+        [
+            ('run', Annotated[Positional[str], arg(metavar='RUN', help='run folder')]),
+            *((k, *v) for k, v in more.items()),
+            *settings,
+            ('machine', OmitArgPrefixes[Machine], field(default_factory=Machine)),
+        ],
+    )
     kind.__doc__, kind.__module__ = doc, __name__
     return kind
 
-CamsArgs    = _stage_args('CamsArgs', 'Make the class activation maps of a trained run. A changed setting makes them again.', 'cams')
-SeedsArgs   = _stage_args('SeedsArgs', 'Make masks from the maps of a run, by threshold and by dense CRF. A changed setting makes them again.', 'seeds')
-IrnetArgs   = _stage_args('IrnetArgs', 'Train IRNet on what the maps of a run are sure of. A changed setting trains it again.', 'irnet')
-PseudoLabelsArgs = _stage_args('PseudoLabelsArgs', "Make pseudo labels: the maps' random walk between IRNet's edges. A changed setting makes them again.", 'pseudo_labels')
-SegmentArgs = _stage_args('SegmentArgs', 'Train DeepLabV2 on the pseudo labels of a run. A changed setting trains it again.', 'segmentation')
-PredictArgs = _stage_args('PredictArgs', 'Masks by the segmentation network: of the validation list, or of any folder of photographs. A changed setting makes them again.', 'predictions',
-    images=(Annotated[str|None, arg(help='folder of photographs without tags; needs --out')], None),
-    out=(Annotated[str|None, arg(help='folder for their masks and pictures')], None))
+
+CamsArgs = _stage_args(
+    'CamsArgs', 'Make the class activation maps of a trained run. A changed setting makes them again.', 'cams'
+)
+SeedsArgs = _stage_args(
+    'SeedsArgs',
+    'Make masks from the maps of a run, by threshold and by dense CRF. A changed setting makes them again.',
+    'seeds',
+)
+IrnetArgs = _stage_args(
+    'IrnetArgs', 'Train IRNet on what the maps of a run are sure of. A changed setting trains it again.', 'irnet'
+)
+PseudoLabelsArgs = _stage_args(
+    'PseudoLabelsArgs',
+    "Make pseudo labels: the maps' random walk between IRNet's edges. A changed setting makes them again.",
+    'pseudo_labels',
+)
+SegmentArgs = _stage_args(
+    'SegmentArgs', 'Train DeepLabV2 on the pseudo labels of a run. A changed setting trains it again.', 'segmentation'
+)
+PredictArgs = _stage_args(
+    'PredictArgs',
+    'Masks by the segmentation network: of the validation list, or of any folder of photographs. A changed '
+    'setting makes them again.',
+    'predictions',
+    images=(Annotated[str | None, arg(help='folder of photographs without tags; needs --out')], None),
+    out=(Annotated[str | None, arg(help='folder for their masks and pictures')], None),
+)
 
 # %% ../../nbs/5_program/20_command_line.ipynb #9bb6b8a7
 @dataclass
 class EvaluateArgs:
     "Score the maps, labels and predictions of a run against true masks, print the table and write report.html."
-    run: Annotated[Positional[str], arg(metavar='RUN')] # run folder
+
+    run: Annotated[Positional[str], arg(metavar='RUN')]  # run folder
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
+
 
 @dataclass
 class ExportCamsArgs:
     "Write maps as .npy files in the published layout; those that aren't there yet are made."
-    run: Annotated[Positional[str], arg(metavar='RUN')] # run folder
-    out: Annotated[str, arg(metavar='DIR')] # folder for NAME.npy
-    images: Literal['train', 'scored', 'val'] = 'scored' # whose: of the images to learn from, the scored or the validation images
+
+    run: Annotated[Positional[str], arg(metavar='RUN')]  # run folder
+    out: Annotated[str, arg(metavar='DIR')]  # folder for NAME.npy
+    images: Literal['train', 'scored', 'val'] = (
+        'scored'  # whose: of the images to learn from, the scored or the validation images
+    )
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
+
 
 @dataclass
 class SubmitArgs:
-    "Predict VOC's test images and write the archive for its test server, checked. `vwl run` does so itself where the test images are there."
-    run: Annotated[Positional[str], arg(metavar='RUN')] # run folder of VOC
-    out: Annotated[str, arg(metavar='FILE')] = '' # archive to write; none = RUN/results.tgz
-    competition: Literal['comp5', 'comp6'] = 'comp6' # comp5: trained on VOC alone; comp6: with other data too, such as ImageNet
+    """Predict VOC's test images and write the archive for its test server, checked. `vwl run` does so itself where the
+    test images are there.
+    """
+
+    run: Annotated[Positional[str], arg(metavar='RUN')]  # run folder of VOC
+    out: Annotated[str, arg(metavar='FILE')] = ''  # archive to write; none = RUN/results.tgz
+    competition: Literal['comp5', 'comp6'] = (
+        'comp6'  # comp5: trained on VOC alone; comp6: with other data too, such as ImageNet
+    )
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
+
 
 @dataclass
 class PrepareArgs:
     "Make masks, lists and tags of a published data set from its archives. What is there already is kept."
-    name: Annotated[Positional[Literal['voc', 'coco']], arg(metavar='voc|coco')] # VOC 2012 with SBD, or COCO 2014
-    root: Annotated[str, arg(metavar='DIR')] = '' # folder with the archives or what was in them; none = data/NAME
-    download: bool = False # fetch the archives that aren't there: 3.4 GB for VOC, 20 GB for COCO
-    subset: bool = False # a part of the data set is meant: counts and sums aren't checked
+
+    name: Annotated[Positional[Literal['voc', 'coco']], arg(metavar='voc|coco')]  # VOC 2012 with SBD, or COCO 2014
+    root: Annotated[str, arg(metavar='DIR')] = ''  # folder with the archives or what was in them; none = data/NAME
+    download: bool = False  # fetch the archives that aren't there: 3.4 GB for VOC, 20 GB for COCO
+    subset: bool = False  # a part of the data set is meant: counts and sums aren't checked
     machine: OmitArgPrefixes[Workers] = field(default_factory=Workers)
+
 
 @dataclass
 class CheckArgs:
     "Look a data set over: sizes, ids, palette, tags against masks, lists; and draw a contact sheet."
-    folder: Annotated[Positional[str], arg(metavar='FOLDER')] # any data set that vwl run takes
-    sheet: Annotated[str, arg(metavar='FILE')] = '' # JPEG or PNG to draw; none = FOLDER's name with -sheet.jpg, here
+
+    folder: Annotated[Positional[str], arg(metavar='FOLDER')]  # any data set that vwl run takes
+    sheet: Annotated[str, arg(metavar='FILE')] = ''  # JPEG or PNG to draw; none = FOLDER's name with -sheet.jpg, here
     machine: OmitArgPrefixes[Workers] = field(default_factory=Workers)
+
 
 @dataclass
 class DemoArgs:
-    "The whole road on generated pictures, in a few minutes: plain GAP beside the method, IRNet, DeepLabV2 and its fully supervised bound, a table, a report."
-    out: str = 'runs/demo' # folder for pictures, runs and report
-    seed: int = 1 # of pictures and training
+    """The whole road on generated pictures, in a few minutes: plain GAP beside the method, IRNet, DeepLabV2 and its
+    fully supervised bound, a table, a report.
+    """
+
+    out: str = 'runs/demo'  # folder for pictures, runs and report
+    seed: int = 1  # of pictures and training
     machine: OmitArgPrefixes[Machine] = field(default_factory=lambda: Machine(workers=0))
 
 # %% ../../nbs/5_program/20_command_line.ipynb #9752ce4c
 @dataclass
 class ExperimentsArgs:
-    "The tables of the paper's Section 4: list them, run their rows, show what was run, or draw Figures 6-12. What was run before is found again. Settings below are those of all rows."
+    """The tables of the paper's Section 4: list them, run their rows, show what was run, or draw Figures 6-12. What
+    was run before is found again. Settings below are those of all rows.
+    """
+
     settings: OmitArgPrefixes[Recipe]
     action: Annotated[Positional[Literal['list', 'run', 'show', 'draw']], arg(metavar='list|run|show|draw')] = 'list'
-    names: Annotated[Positional[tuple[str, ...]], arg(metavar='NAME...')] = () # tables, as listed; draw also takes run folders
-    data: Annotated[str, arg(metavar='FOLDER')] = 'voc' # images with tags.csv and masks, or a prepared data set
-    out: Annotated[str, arg(metavar='DIR')] = 'runs/experiments' # folder of runs, results and figures
-    seeds: int = 1 # how many times each row runs: with --seed, the next one, ...
-    rows: tuple[str, ...] = () # names of rows; none = all
-    recipe: Preset = 'paper' # settings to start from
+    names: Annotated[
+        Positional[tuple[str, ...]], arg(metavar='NAME...')
+    ] = ()  # tables, as listed; draw also takes run folders
+    data: Annotated[str, arg(metavar='FOLDER')] = 'voc'  # images with tags.csv and masks, or a prepared data set
+    out: Annotated[str, arg(metavar='DIR')] = 'runs/experiments'  # folder of runs, results and figures
+    seeds: int = 1  # how many times each row runs: with --seed, the next one, ...
+    rows: tuple[str, ...] = ()  # names of rows; none = all
+    recipe: Preset = 'paper'  # settings to start from
     machine: OmitArgPrefixes[Machine] = field(default_factory=Machine)
 
 # %% ../../nbs/5_program/20_command_line.ipynb #9e3a193d
@@ -143,94 +216,136 @@ def _finish(runs, path, machine, shown=None):
     "Report and table of evaluated runs."
     from vwl.engine.processes import world
     from vwl.apps.report import format_table, results_table, write_report
-    if not world().first: return
+
+    if not world().first:
+        return
     write_report(runs, path, shown=shown, workers=machine.workers, device=machine.device)
     run = runs[shown or list(runs)[-1]]
     whose = "the images' own tags" if run.recipe.tags == 'given' else 'predicted tags'
-    if not (run.folder/'metrics.json').exists():
-        made = [str(run.folder/d) for d in ('seeds', 'pseudo_labels', 'predictions') if (run.folder/d).exists()]
+    if not (run.folder / 'metrics.json').exists():
+        made = [str(run.folder / d) for d in ('seeds', 'pseudo_labels', 'predictions') if (run.folder / d).exists()]
         print(f'masks: {", ".join(made)} (there are no true masks to score them)')
     else:
-        m = read_json(run.folder/'metrics.json')
-        print(f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.scored.classes)+1} classes, maps of {whose}:\n' + format_table(results_table(runs)))
+        m = read_json(run.folder / 'metrics.json')
+        print(
+            f'\nmIoU on {m["images"]} of {m["of"]} images, {len(run.scored.classes) + 1} classes, maps of {whose}:\n'
+            + format_table(results_table(runs))
+        )
     print(f'report: {path}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #6f354a57
 def _run_folder(args):
     "The folder that a command works in, if it does so in one; none where there is no run to work on."
-    if isinstance(args, BeginArgs): return args.out or f'runs/{read_dataset(find_data(args.folder)).name or Path(args.folder).resolve().name}-{args.recipe}'
-    if isinstance(args, DemoArgs) or getattr(args, 'images', None) and isinstance(args, PredictArgs): return args.out
-    return args.run if hasattr(args, 'run') and (Path(args.run)/'recipe.json').is_file() else None
+    if isinstance(args, BeginArgs):
+        return (
+            args.out
+            or f'runs/{read_dataset(find_data(args.folder)).name or Path(args.folder).resolve().name}-{args.recipe}'
+        )
+    if isinstance(args, DemoArgs) or getattr(args, 'images', None) and isinstance(args, PredictArgs):
+        return args.out
+    return args.run if hasattr(args, 'run') and (Path(args.run) / 'recipe.json').is_file() else None
+
 
 def _places(args):
     "(data set's folder, run folder) of a command that begins a run."
     data = find_data(args.folder)
-    if (described := read_dataset(data)).name: print(f'{described.name}: {data}, ' + ', '.join(f'{k} {getattr(args.settings, k)}' for k in described.settings))
+    if (described := read_dataset(data)).name:
+        print(f'{described.name}: {data}, ' + ', '.join(f'{k} {getattr(args.settings, k)}' for k in described.settings))
     return data, _run_folder(args)
 
-def run_all(args:RunArgs):
-    from vwl.stages.pipeline import run_pipeline
-    run = run_pipeline(*_places(args), args.settings, args.machine.device, args.machine.workers, until=args.until.replace('-', '_'))
-    _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
-    if args.until == 'predictions' and read_dataset(run.train.root).test_list and not args.settings.classes: print(f'for the test server: {_submit(run, args.machine)}')
 
-def train(args:TrainArgs):
+def run_all(args: RunArgs):
+    from vwl.stages.pipeline import run_pipeline
+
+    run = run_pipeline(
+        *_places(args), args.settings, args.machine.device, args.machine.workers, until=args.until.replace('-', '_')
+    )
+    _finish({run.folder.name: run}, run.folder / 'report.html', args.machine)
+    if args.until == 'predictions' and read_dataset(run.train.root).test_list and not args.settings.classes:
+        print(f'for the test server: {_submit(run, args.machine)}')
+
+
+def train(args: TrainArgs):
     from vwl.stages.run import make_run
     from vwl.stages.classifier import train_classifier
-    print(f'weights: {train_classifier(make_run(*_places(args), args.settings), args.machine.device, args.machine.workers)}')
+
+    print(
+        'weights: '
+        f'{train_classifier(make_run(*_places(args), args.settings), args.machine.device, args.machine.workers)}'
+    )
 
 # %% ../../nbs/5_program/20_command_line.ipynb #1badcccc
 _LATE = {f for names in STAGE_FIELDS.values() for f in names}
+
 
 def _changes(args):
     "The settings that were given to a stage command."
     return {f.name: v for f in fields(args) if f.name in _LATE and (v := getattr(args, f.name)) is not None}
 
+
 def _open(args):
     "The run folder of a stage command, with its changed settings stored."
     from vwl.stages.run import open_run
+
     return open_run(args.run, **_changes(args))
 
-def cams(args:CamsArgs):
-    from vwl.stages.cams import make_cams
-    run = _open(args); make_cams(run, args.machine.device, args.machine.workers)
-    print(f'{len(run.scored)} maps: {run.folder/"cams"}')
 
-def seeds(args:SeedsArgs):
+def cams(args: CamsArgs):
+    from vwl.stages.cams import make_cams
+
+    run = _open(args)
+    make_cams(run, args.machine.device, args.machine.workers)
+    print(f'{len(run.scored)} maps: {run.folder / "cams"}')
+
+
+def seeds(args: SeedsArgs):
     from vwl.stages.seeds import make_seeds
-    run = _open(args); make_seeds(run, args.machine.workers)
-    print(f'{len(run.scored)} masks: {run.folder/"seeds"}')
+
+    run = _open(args)
+    make_seeds(run, args.machine.workers)
+    print(f'{len(run.scored)} masks: {run.folder / "seeds"}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #64e35bd1
-def irnet(args:IrnetArgs):
+def irnet(args: IrnetArgs):
     from vwl.stages.irnet import train_irnet
+
     print(f'weights: {train_irnet(_open(args), args.machine.device, args.machine.workers)}')
 
-def pseudo_labels(args:PseudoLabelsArgs):
-    from vwl.stages.pseudo_labels import make_pseudo_labels
-    run = _open(args); make_pseudo_labels(run, args.machine.device, args.machine.workers)
-    print(f'{len(run.labelled)} pseudo labels: {run.folder/"pseudo_labels"}')
 
-def segment(args:SegmentArgs):
+def pseudo_labels(args: PseudoLabelsArgs):
+    from vwl.stages.pseudo_labels import make_pseudo_labels
+
+    run = _open(args)
+    make_pseudo_labels(run, args.machine.device, args.machine.workers)
+    print(f'{len(run.labelled)} pseudo labels: {run.folder / "pseudo_labels"}')
+
+
+def segment(args: SegmentArgs):
     from vwl.stages.segmentation import train_segmentation
+
     print(f'weights: {train_segmentation(_open(args), args.machine.device, args.machine.workers)}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #65f9282e
-def predict(args:PredictArgs):
+def predict(args: PredictArgs):
     from vwl.engine.processes import world
     from vwl.stages.predictions import make_predictions, predict_folder
     from vwl.stages.run import open_run
     from vwl.apps.report import write_overlays
-    if (args.images is None) != (args.out is None): raise InputError('predict: --images and --out belong together: a folder of photographs, and one for their masks')
+
+    if (args.images is None) != (args.out is None):
+        raise InputError(
+            'predict: --images and --out belong together: a folder of photographs, and one for their masks'
+        )
     if args.images:
-        run = open_run(args.run)                                              # its settings and its own predictions stay
+        run = open_run(args.run)  # its settings and its own predictions stay
         run = replace(run, recipe=replace(run.recipe, **_changes(args)))
         run = predict_folder(run, args.images, args.out, args.machine.device, args.machine.workers)
     else:
         run = _open(args)
         make_predictions(run, args.machine.device, args.machine.workers)
-    if world().first: write_overlays(run)
-    print(f'{len(run.val)} masks: {run.folder/"predictions"}')
+    if world().first:
+        write_overlays(run)
+    print(f'{len(run.val)} masks: {run.folder / "predictions"}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #d448745c
 def _submit(run, machine, out='', competition='comp6'):
@@ -239,108 +354,186 @@ def _submit(run, machine, out='', competition='comp6'):
     from vwl.engine.processes import world
     from vwl.stages.predictions import predict_set
     from vwl.data.voc import test_set, write_submission
-    test_list = read_dataset(run.train.root).test_list
-    if not test_list: raise InputError(f'{run.train.root}: has no test images; put VOC2012test.tar there and prepare it again: vwl prepare voc --root {run.train.root}')
-    if run.train.classes != VOC_CLASSES: raise InputError(f'{run.folder}: its classes are not the 20 of VOC; the test server takes no others')
-    images = test_set(run.train.root, test_list)
-    there = predict_set(run, images, run.folder/'submission', machine.device, machine.workers)
-    kind = 'network' if run.recipe.predict_crf == 'none' else 'crf'
-    return world().first and write_submission(out or run.folder/'results.tgz', images, lambda name: there.prediction_path(kind, name), competition)
 
-def submit(args:SubmitArgs): print(f'for the test server: {_submit(_open(args), args.machine, args.out, args.competition)}')
+    test_list = read_dataset(run.train.root).test_list
+    if not test_list:
+        raise InputError(
+            f'{run.train.root}: has no test images; put VOC2012test.tar there and prepare it again: vwl '
+            f'prepare voc --root {run.train.root}'
+        )
+    if run.train.classes != VOC_CLASSES:
+        raise InputError(f'{run.folder}: its classes are not the 20 of VOC; the test server takes no others')
+    images = test_set(run.train.root, test_list)
+    there = predict_set(run, images, run.folder / 'submission', machine.device, machine.workers)
+    kind = 'network' if run.recipe.predict_crf == 'none' else 'crf'
+    return world().first and write_submission(
+        out or run.folder / 'results.tgz', images, lambda name: there.prediction_path(kind, name), competition
+    )
+
+
+def submit(args: SubmitArgs):
+    print(f'for the test server: {_submit(_open(args), args.machine, args.out, args.competition)}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #8d6330ad
-def prepare(args:PrepareArgs):
+def prepare(args: PrepareArgs):
     from vwl.data.coco import prepare_coco
     from vwl.data.voc import prepare_voc
+
     root = args.root or f'data/{args.name}'
     dict(voc=prepare_voc, coco=prepare_coco)[args.name](root, args.download, args.subset, args.machine.workers)
     print(f'next: vwl check {root}, vwl run {root}')
 
-def check(args:CheckArgs):
+
+def check(args: CheckArgs):
     from vwl.apps.check import check_folder, contact_sheet, format_findings
+
     images, found = check_folder(find_data(args.folder), args.machine.workers)
     print(format_findings(images, found))
     print(f'contact sheet: {contact_sheet(images, args.sheet or Path(args.folder).resolve().name + "-sheet.jpg")}')
-    if found.errors: raise InputError(f'{args.folder}: {sum(map(len, found.errors.values())):,} errors, named above; mend them, or take these images out of the tables')
+    if found.errors:
+        raise InputError(
+            f'{args.folder}: {sum(map(len, found.errors.values())):,} errors, named above; mend them, or take '
+            'these images out of the tables'
+        )
 
 # %% ../../nbs/5_program/20_command_line.ipynb #7bcf78e9
-def import_cams(args:ImportCamsArgs):
+def import_cams(args: ImportCamsArgs):
     from vwl.stages import cams
     from vwl.stages.run import make_run
-    if not args.cams: raise InputError('import-cams: give the folder of the .npy files with --cams')
+
+    if not args.cams:
+        raise InputError('import-cams: give the folder of the .npy files with --cams')
     run = make_run(*_places(args), args.settings)
     came, of = cams.import_cams(run, args.cams, args.trust_pickles)
-    print(f'maps of {came} of {of} images: {run.folder/"cams"}; next: vwl seeds {run.folder}' + ('' if came == of else '; IRNet needs those of all'))
+    print(
+        f'maps of {came} of {of} images: {run.folder / "cams"}; next: vwl seeds {run.folder}'
+        + ('' if came == of else '; IRNet needs those of all')
+    )
 
-def export_cams(args:ExportCamsArgs):
+
+def export_cams(args: ExportCamsArgs):
     from vwl.stages import cams
+
     run = _open(args)
     images = dict(train=run.train, scored=run.scored, val=run.val)[args.images]
     cams.export_cams(run.with_images(images), args.out, args.machine.device, args.machine.workers)
     print(f'{len(images)} maps: {args.out}')
 
 # %% ../../nbs/5_program/20_command_line.ipynb #8425af9c
-def evaluate(args:EvaluateArgs):
+def evaluate(args: EvaluateArgs):
     from vwl.stages import scores
+
     run = _open(args)
-    if scores.evaluate(run, args.machine.workers) is None: raise InputError(f'{run.scored.root}: has no masks to score against, or nothing was made to score; put masks in its folder masks, or make seeds first: vwl seeds {run.folder}')
-    _finish({run.folder.name: run}, run.folder/'report.html', args.machine)
+    if scores.evaluate(run, args.machine.workers) is None:
+        raise InputError(
+            f'{run.scored.root}: has no masks to score against, or nothing was made to score; put masks in its '
+            f'folder masks, or make seeds first: vwl seeds {run.folder}'
+        )
+    _finish({run.folder.name: run}, run.folder / 'report.html', args.machine)
 
 # %% ../../nbs/5_program/20_command_line.ipynb #f5cd7dda
-def demo(args:DemoArgs):
+def demo(args: DemoArgs):
     from vwl.apps.demo import run_demo
+
     runs = run_demo(args.out, args.seed, args.machine.device, args.machine.workers)
-    _finish(runs, Path(args.out)/'report.html', args.machine, list(runs)[-2])
+    _finish(runs, Path(args.out) / 'report.html', args.machine, list(runs)[-2])
 
 # %% ../../nbs/5_program/20_command_line.ipynb #dde20730
-def _columns(rows): # lists of text, the head first
+def _columns(rows):  # lists of text, the head first
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(f'{c:{w}}' for c, w in zip(row, widths)).rstrip() for row in rows)
 
-def experiments(args:ExperimentsArgs):
+
+def experiments(args: ExperimentsArgs):
     from vwl.apps import experiments as e
+
     if args.action == 'list':
-        print(_columns(e.describe_experiments()) + '\n\nat the published sizes, for one seed; run one: vwl experiments run table4 --data FOLDER')
+        print(
+            _columns(e.describe_experiments())
+            + '\n\nat the published sizes, for one seed; run one: vwl experiments run table4 --data FOLDER'
+        )
         return
-    if not args.names: raise InputError(f'experiments {args.action}: name a table ({", ".join(e.EXPERIMENTS)})')
-    if args.seeds < 1: raise InputError('--seeds must be at least 1')
+    if not args.names:
+        raise InputError(f'experiments {args.action}: name a table ({", ".join(e.EXPERIMENTS)})')
+    if args.seeds < 1:
+        raise InputError('--seeds must be at least 1')
     data, base = find_data(args.data), preset(args.recipe)
-    common = {f.name: v for f in fields(Recipe) if f.name != 'seed' and (v := getattr(args.settings, f.name)) != getattr(base, f.name)}
-    if args.action == 'draw': return _draw(args, data, common)
+    common = {
+        f.name: v
+        for f in fields(Recipe)
+        if f.name != 'seed' and (v := getattr(args.settings, f.name)) != getattr(base, f.name)
+    }
+    if args.action == 'draw':
+        return _draw(args, data, common)
     if args.action == 'run':
-        seeds = range(args.settings.seed, args.settings.seed+args.seeds)
-        e.run_experiments(args.names, data, args.out, args.recipe, common, seeds, args.rows, args.machine.device, args.machine.workers)
+        seeds = range(args.settings.seed, args.settings.seed + args.seeds)
+        e.run_experiments(
+            args.names, data, args.out, args.recipe, common, seeds, args.rows, args.machine.device, args.machine.workers
+        )
     digests = e.data_key(data, args.settings)
-    for name in args.names: print(f'\n{name}: {e.EXPERIMENTS[e.chosen_rows([name])[0][0]].about}; mIoU and other figures in percent\n{e.load_table(name, args.out, args.recipe, common, [r for r in args.rows if r in {row.name for row in e.EXPERIMENTS[name].rows}], digests)}')
-    print(f'\nThe paper\'s figures are of VOC 2012 or COCO 2014, whole, with ResNet-101; these of {data}, {args.settings.backbone}. One file a run: {args.out}/results')
+    for name in args.names:
+        about, known = e.EXPERIMENTS[e.chosen_rows([name])[0][0]].about, {r.name for r in e.EXPERIMENTS[name].rows}
+        only = [r for r in args.rows if r in known]
+        table = e.load_table(name, args.out, args.recipe, common, only, digests)
+        print(f'\n{name}: {about}; mIoU and other figures in percent\n{table}')
+    print(
+        f'\nThe paper\'s figures are of VOC 2012 or COCO 2014, whole, with ResNet-101; these of {data}, '
+        f'{args.settings.backbone}. One file a run: {args.out}/results'
+    )
+
 
 def _draw(args, data, common):
     "Figures of tables' runs with the first seed, and of run folders."
     from vwl.apps import experiments as e
     from vwl.stages.run import open_run
+
     runs, tables = {}, [n for n in args.names if n in e.EXPERIMENTS]
     for _, row in e.chosen_rows(tables, args.rows) if tables else ():
         recipe = e.row_recipe(row, args.recipe, common, args.settings.seed)
-        folder = Path(args.out)/'runs'/e.run_key(recipe, e.data_key(data, recipe))
-        if (folder/'recipe.json').is_file(): runs[row.name] = open_run(folder)
+        folder = Path(args.out) / 'runs' / e.run_key(recipe, e.data_key(data, recipe))
+        if (folder / 'recipe.json').is_file():
+            runs[row.name] = open_run(folder)
     runs |= {Path(n).name: open_run(n) for n in args.names if n not in tables}
-    if not runs: raise InputError(f'{args.out}: none of {", ".join(tables)} was run here with these settings; run them first: vwl experiments run')
-    for path in e.draw_figures(runs, Path(args.out)/'figures', args.machine.device): print(path)
+    if not runs:
+        raise InputError(
+            f'{args.out}: none of {", ".join(tables)} was run here with these settings; run them first: vwl '
+            'experiments run'
+        )
+    for path in e.draw_figures(runs, Path(args.out) / 'figures', args.machine.device):
+        print(path)
 
 # %% ../../nbs/5_program/20_command_line.ipynb #9f1b2cab
-COMMANDS = dict(demo=(DemoArgs, demo), run=(RunArgs, run_all), train=(TrainArgs, train), cams=(CamsArgs, cams),
-                seeds=(SeedsArgs, seeds), irnet=(IrnetArgs, irnet), segment=(SegmentArgs, segment), predict=(PredictArgs, predict), evaluate=(EvaluateArgs, evaluate),
-                prepare=(PrepareArgs, prepare), check=(CheckArgs, check), submit=(SubmitArgs, submit))
+COMMANDS = dict(
+    demo=(DemoArgs, demo),
+    run=(RunArgs, run_all),
+    train=(TrainArgs, train),
+    cams=(CamsArgs, cams),
+    seeds=(SeedsArgs, seeds),
+    irnet=(IrnetArgs, irnet),
+    segment=(SegmentArgs, segment),
+    predict=(PredictArgs, predict),
+    evaluate=(EvaluateArgs, evaluate),
+    prepare=(PrepareArgs, prepare),
+    check=(CheckArgs, check),
+    submit=(SubmitArgs, submit),
+)
 COMMANDS |= dict(experiments=(ExperimentsArgs, experiments))
-COMMANDS |= {'pseudo-labels': (PseudoLabelsArgs, pseudo_labels), 'import-cams': (ImportCamsArgs, import_cams), 'export-cams': (ExportCamsArgs, export_cams)}
+COMMANDS |= {
+    'pseudo-labels': (PseudoLabelsArgs, pseudo_labels),
+    'import-cams': (ImportCamsArgs, import_cams),
+    'export-cams': (ExportCamsArgs, export_cams),
+}
+
 
 def _value(argv, flag, default):
     "What stands after `flag`, or after `flag=`; before anything else is read."
     for a, b in zip(argv, [*argv[1:], '']):
-        if a == flag: return b
-        if a.startswith(flag+'='): return a[len(flag)+1:]
+        if a == flag:
+            return b
+        if a.startswith(flag + '='):
+            return a[len(flag) + 1 :]
     return default
+
 
 def _data_settings(argv):
     "The settings that a prepared data set among the arguments brings along; those given beside it come first."
@@ -350,58 +543,93 @@ def _data_settings(argv):
 
 # %% ../../nbs/5_program/20_command_line.ipynb #4b0fd370
 def parse(
-    argv:list[str] # arguments without the program's name
-): # an instance of one of the classes in `COMMANDS`
+    argv: list[str],  # arguments without the program's name
+):  # an instance of one of the classes in `COMMANDS`
     "The command and its arguments; prints help or what is wrong, and exits, as command lines do."
     name, words = _value(argv, '--recipe', 'paper'), _value(argv, '--words', None)
-    settings = preset(name if name in PRESETS else 'paper', **_data_settings(argv), **(dict(words=words) if words in ('memory', 'none') else {}))
+    settings = preset(
+        name if name in PRESETS else 'paper',
+        **_data_settings(argv),
+        **(dict(words=words) if words in ('memory', 'none') else {}),
+    )
     types, defaults = [], {ExperimentsArgs: ExperimentsArgs(settings)}
     for command, (kind, _) in COMMANDS.items():
         default = kind(tyro.MISSING, settings) if issubclass(kind, BeginArgs) else defaults.get(kind, tyro.MISSING)
-        types.append(Annotated[kind, subcommand(command, default=default) if default is not tyro.MISSING else subcommand(command)])
-    return tyro.cli(OmitSubcommandPrefixes[Union[tuple(types)]], prog='vwl', args=argv,
-                    description='From image tags to pixel masks: weakly supervised semantic segmentation with visual words and hybrid pooling.')
+        types.append(
+            Annotated[
+                kind, subcommand(command, default=default) if default is not tyro.MISSING else subcommand(command)
+            ]
+        )
+    return tyro.cli(
+        OmitSubcommandPrefixes[Union[tuple(types)]],
+        prog='vwl',
+        args=argv,
+        description='From image tags to pixel masks: weakly supervised semantic segmentation with visual words and '
+        'hybrid pooling.',
+    )
 
 # %% ../../nbs/5_program/20_command_line.ipynb #48082069
 ALONE = DemoArgs, PrepareArgs, CheckArgs, ImportCamsArgs, ExperimentsArgs
 
+
 def _set_by_torchrun(name):
     "A number of processes."
-    try: return int(os.environ.get(name, 1))
-    except ValueError: raise InputError(f'{name} is {os.environ[name]!r} in the environment, not a number; torchrun sets it: unset it, or start the command with torchrun') from None
+    try:
+        return int(os.environ.get(name, 1))
+    except ValueError:
+        raise InputError(
+            f'{name} is {os.environ[name]!r} in the environment, not a number; torchrun sets it: unset it, or '
+            'start the command with torchrun'
+        ) from None
+
 
 @contextlib.contextmanager
 def _together(args):
     "This command's processes, which alone work in its run folder."
     folder = _run_folder(args)
     if _set_by_torchrun('WORLD_SIZE') == 1:
-        with at_work(folder) if folder else contextlib.nullcontext(): yield
+        with at_work(folder) if folder else contextlib.nullcontext():
+            yield
         return
-    if isinstance(args, ALONE): raise InputError('this command works in one process; start it without torchrun')
+    if isinstance(args, ALONE):
+        raise InputError('this command works in one process; start it without torchrun')
     from vwl.engine.processes import join_world
+
     world = join_world(args.machine.device)
     with contextlib.ExitStack() as stack:
-        if world.first and folder: stack.enter_context(at_work(folder))
-        if not world.first: stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, 'w'))))
-        world.wait()
+        if world.first and folder:
+            stack.enter_context(at_work(folder))
+        if not world.first:
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, 'w'))))
+        world.barrier()
         yield
         world.accelerator.end_training()
 
 # %% ../../nbs/5_program/20_command_line.ipynb #6c8ef4f3
 def main(
-    argv:list[str]|None=None # arguments; None = those of the process
+    argv: list[str] | None = None,  # arguments; None = those of the process
 ):
     "The `vwl` command: one line and exit code 1 for a mistake in the input."
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
-        if args.machine.workers < 0: raise InputError('--workers must be at least 0')
-        args.machine.workers = min(args.machine.workers, (os.cpu_count() or 1)//max(1, _set_by_torchrun('LOCAL_WORLD_SIZE')))
-        with _together(args): next(f for kind, f in COMMANDS.values() if type(args) is kind)(args)
+        if args.machine.workers < 0:
+            raise InputError('--workers must be at least 0')
+        args.machine.workers = min(
+            args.machine.workers, (os.cpu_count() or 1) // max(1, _set_by_torchrun('LOCAL_WORLD_SIZE'))
+        )
+        with _together(args):
+            next(f for kind, f in COMMANDS.values() if type(args) is kind)(args)
     except InputError as e:
-        if os.environ.get('RANK', '0') != '0': time.sleep(5)                  # what all processes find, the first says
+        if os.environ.get('RANK', '0') != '0':
+            time.sleep(5)  # what all processes find, the first says
         sys.exit(f'vwl: {e}')
-    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # `vwl ... | head`
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `vwl ... | head`
     except OSError as e:
         full = e.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT)
-        sys.exit(f'vwl: {e.filename or "disk"}: {e.strerror or e}; ' + ('finished work is kept, the same command goes on from there' if full else 'check this path'))
-    except KeyboardInterrupt: sys.exit('vwl: stopped; the same command goes on from the last finished epoch or image')
+        sys.exit(
+            f'vwl: {e.filename or "disk"}: {e.strerror or e}; '
+            + ('finished work is kept, the same command goes on from there' if full else 'check this path')
+        )
+    except KeyboardInterrupt:
+        sys.exit('vwl: stopped; the same command goes on from the last finished epoch or image')

@@ -22,15 +22,19 @@ from ..data.scenes import write_scenes
 from ..data.cams import load_cams
 
 # %% ../../nbs/7_results/01_demo.ipynb #0dc31d14
-ADJACENT = 8 # pixels around an animal, one position of the feature map
+ADJACENT = 8  # pixels around an animal, one position of the feature map
+
 
 def drawbacks(
-    run:Run, # an evaluated run on generated scenes
-)->dict[str, float]: # shares in [0, 1]
+    run: Run,  # an evaluated run on generated scenes
+) -> dict[str, float]:  # shares in [0, 1]
     "Mean coverage of heads and bodies, mean leak and mean adjacent leak over the maps of a run's scored scenes."
-    threshold, sums = read_json(run.folder/'metrics.json')['cam_best']['threshold'], dict(head=[], body=[], leak=[], near=[])
+    threshold, sums = (
+        read_json(run.folder / 'metrics.json')['cam_best']['threshold'],
+        dict(head=[], body=[], leak=[], near=[]),
+    )
     for i, name in enumerate(run.scored.names):
-        mask, parts = run.scored.mask(i), load_label(run.scored.root/'parts'/f'{name}.png')
+        mask, parts = run.scored.mask(i), load_label(run.scored.root / 'parts' / f'{name}.png')
         for cam, key in zip(*load_cams(run.cam_path(name), at=mask.shape)):
             sums['head'].append(coverage(cam, (mask == key) & (parts == 1), threshold))
             sums['body'].append(coverage(cam, (mask == key) & (parts == 2), threshold))
@@ -40,66 +44,86 @@ def drawbacks(
 
 # %% ../../nbs/7_results/01_demo.ipynb #099074d8
 def confident_share(
-    run:Run, # with IRNet's labels
-)->float: # in [0, 1], over the images to learn from that have masks
+    run: Run,  # with IRNet's labels
+) -> float:  # in [0, 1], over the images to learn from that have masks
     "The share of pixels that IRNet's labels call surely object and that are of that class."
     called = right = 0
     for i in with_masks(run.train):
         label, truth = load_label(run.confident_label_path(run.train.names[i])), run.train.mask(i)
         sure = (label > 0) & (label != 255)
-        called, right = called+sure.sum(), right+(truth[sure] == label[sure]).sum()
-    return float(right/max(1, called))
+        called, right = called + sure.sum(), right + (truth[sure] == label[sure]).sum()
+    return float(right / max(1, called))
 
 # %% ../../nbs/7_results/01_demo.ipynb #e32c02cc
 def draw_comparison(
-    runs:dict[str, Run], # name -> finished run on the same scenes
-    path:Path|str, # PNG to write
-    scenes:int=5, # columns
-    side:float=1.2, # height of a picture, inches
-)->Path:
+    runs: dict[str, Run],  # name -> finished run on the same scenes
+    path: Path | str,  # PNG to write
+    scenes: int = 5,  # columns
+    side: float = 1.2,  # height of a picture, inches
+) -> Path:
     "Scenes, each run's map of their first tag, the last run's masks, and the truth."
     last = list(runs.values())[-1]
-    kinds = [k for k in ('mask by CRF', 'pseudo label', 'prediction') if k in masks_made(last, last.scored.names[0])] or ['mask by threshold']
+    kinds = [
+        k for k in ('mask by CRF', 'pseudo label', 'prediction') if k in masks_made(last, last.scored.names[0])
+    ] or ['mask by threshold']
     rows, shown, seen = {k: [] for k in ('scene', *runs, *kinds, 'truth')}, range(min(scenes, len(last.scored))), set()
     for i in shown:
         name, image = last.scored.names[i], np.asarray(last.scored.image(i))
-        maps, made = [overlay_cam(image, load_cams(r.cam_path(name), at=image.shape[:2])[0][0]) for r in runs.values()], masks_made(last, name)
+        maps, made = (
+            [overlay_cam(image, load_cams(r.cam_path(name), at=image.shape[:2])[0][0]) for r in runs.values()],
+            masks_made(last, name),
+        )
         labels = [*(load_label(made[k]) for k in kinds), last.scored.mask(i)]
         seen |= set(np.unique(np.concatenate([l.ravel() for l in labels])))
-        masks = [overlay_label(image, label, .75) for label in labels]
-        for row, panel in zip(rows.values(), [image, *maps, *masks]): row.append(panel)
-    return picture_grid(rows, [' '.join(last.scored.tags(i)) for i in shown], label_names(np.array(sorted(seen)), last.scored.classes), side=side).save(path)
+        masks = [overlay_label(image, label, 0.75) for label in labels]
+        for row, panel in zip(rows.values(), [image, *maps, *masks]):
+            row.append(panel)
+    return picture_grid(
+        rows,
+        [' '.join(last.scored.tags(i)) for i in shown],
+        label_names(np.array(sorted(seen)), last.scored.classes),
+        side=side,
+    ).save(path)
 
 # %% ../../nbs/7_results/01_demo.ipynb #9daf55a7
 def _scores(run):
     "mIoU of each stage of a run."
-    metrics = read_json(run.folder/'metrics.json')
+    metrics = read_json(run.folder / 'metrics.json')
     return {k: m['miou'] for k, m in metrics.items() if isinstance(m, dict) and 'confusion' in m}
+
 
 METHODS = {'GAP': dict(pooling='gap', words='none', crf='none'), 'HP + VWL-L': dict()}
 
+
 def run_demo(
-    out:Path|str='runs/demo', # folder of scenes, runs and results
-    seed:int=1, # of scenes and training
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes for images and CRF
-    n:tuple[int, int]=(700, 200), # scenes to train on and to score
-    methods:dict[str, dict]=METHODS, # name -> fields of the recipe
-    say:Callable[[str], None]=print, # for lines to the user
-    **settings, # fields of the `toy` recipe, for all methods
-)->dict[str, Run]: # name -> finished run
-    "Each method on the same generated scenes, the last one to the end; drawbacks and scores go into `results.json`, pictures into `comparison.png`."
+    out: Path | str = 'runs/demo',  # folder of scenes, runs and results
+    seed: int = 1,  # of scenes and training
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes for images and CRF
+    n: tuple[int, int] = (700, 200),  # scenes to train on and to score
+    methods: dict[str, dict] = METHODS,  # name -> fields of the recipe
+    say: Callable[[str], None] = print,  # for lines to the user
+    **settings,  # fields of the `toy` recipe, for all methods
+) -> dict[str, Run]:  # name -> finished run
+    """Each method on the same generated scenes, the last one to the end; drawbacks and scores go into `results.json`,
+    pictures into `comparison.png`.
+    """
     common = dict(train_list='lists/train.txt', score_list='lists/val.txt', seed=seed) | settings
     recipes = {name: preset('toy', **common | fields) for name, fields in methods.items()}
-    for half in Path(out).glob('.scenes.*'): shutil.rmtree(half)              # left by a kill
-    data = write_scenes(Path(out)/'scenes', sum(n), seed, lists=dict(train=(0, n[0]), val=(n[0], sum(n))))
+    for half in Path(out).glob('.scenes.*'):
+        shutil.rmtree(half)  # left by a kill
+    data = write_scenes(Path(out) / 'scenes', sum(n), seed, lists=dict(train=(0, n[0]), val=(n[0], sum(n))))
     out, runs, results = Path(out), {}, {}
     for name, recipe in recipes.items():
         until = 'predictions' if recipe is list(recipes.values())[-1] else 'seeds'
-        runs[name] = run = run_pipeline(data, out/name.lower().replace(' + ', '-'), recipe, device, workers, say, until)
-        results[name] = _scores(run) | drawbacks(run) | (dict(sure=confident_share(run)) if until == 'predictions' else {})
-    draw_comparison(runs, out/'comparison.png')
+        runs[name] = run = run_pipeline(
+            data, out / name.lower().replace(' + ', '-'), recipe, device, workers, say, until
+        )
+        results[name] = (
+            _scores(run) | drawbacks(run) | (dict(sure=confident_share(run)) if until == 'predictions' else {})
+        )
+    draw_comparison(runs, out / 'comparison.png')
     bound = replace(recipe, seg_labels='masks', seg_weights=str(run.weights.resolve()))
-    runs['fully supervised'] = run_pipeline(data, out/'supervised', bound, device, workers, say)
-    write_json(out/'results.json', results | {'fully supervised': _scores(runs['fully supervised'])})
+    runs['fully supervised'] = run_pipeline(data, out / 'supervised', bound, device, workers, say)
+    write_json(out / 'results.json', results | {'fully supervised': _scores(runs['fully supervised'])})
     return runs

@@ -11,11 +11,15 @@ __all__ = ['COLUMNS', 'GAP', 'HP', 'VWE', 'VWL_M', 'VWL_L', 'SAMPLED', 'CAMS', '
            'draw_masks', 'draw_words', 'draw_plane', 'draw_similarity', 'draw_figures', 'costs', 'describe_experiments']
 
 # %% ../../nbs/7_results/03_experiments.ipynb #17e92502
-import os, shlex, shutil, time
+import os
+import shlex
+import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-import numpy as np, torch
+import numpy as np
+import torch
 from matplotlib.figure import Figure
 import vwl
 from ..data.images import ImageSet
@@ -45,129 +49,263 @@ from ..engine.settings import PRESETS
 @dataclass(frozen=True)
 class Row:
     "A row of a table."
-    name: str # as in `vwl.paper`, if the paper has it
-    settings: dict # fields of `Recipe`
-    paper: dict = field(default_factory=dict) # column -> the paper's figure, percent
-    drawn: str = '' # figure of the paper that shows this row without a number
+
+    name: str  # as in `vwl.paper`, if the paper has it
+    settings: dict  # fields of `Recipe`
+    paper: dict = field(default_factory=dict)  # column -> the paper's figure, percent
+    drawn: str = ''  # figure of the paper that shows this row without a number
 
     @property
-    def ours(self): return not self.paper and not self.drawn
+    def ours(self):
+        return not self.paper and not self.drawn
+
 
 @dataclass(frozen=True)
 class Experiment:
     "A table or figure of Section 4."
-    about: str # what it shows
-    columns: tuple[str, ...] # what is measured: keys of `COLUMNS`
+
+    about: str  # what it shows
+    columns: tuple[str, ...]  # what is measured: keys of `COLUMNS`
     rows: tuple[Row, ...]
-    until: str = 'seeds' # last stage it needs, see `run_pipeline`
-    data: str = 'voc' # the paper's data set
+    until: str = 'seeds'  # last stage it needs, see `run_pipeline`
+    data: str = 'voc'  # the paper's data set
 
 # %% ../../nbs/7_results/03_experiments.ipynb #885d93b6
-COLUMNS = dict( # figure -> heading
-    cam='CAM, train', cam_best='CAM, train, best threshold (chosen there)', val='CAM, val, at that threshold', crf='+ CRF, train', pseudo='+ IRNet, train',
-    segmentation='DeepLabV2, val', segmentation_crf='DeepLabV2 + CRF, val', test='DeepLabV2 + CRF, test', ap='class head, mAP', ap_words='frequency head, mAP',
-    accuracy='class head, accuracy', accuracy_words='frequency head, accuracy', accuracy_none='no tag at all, accuracy', words_accuracy='accuracy, not defined',
-    words_top1='top-1, val', words_exact='exact match, val', words_ap='mAP, val', words_top1_train='top-1, train', words_exact_train='exact match, train',
-    words_ap_train='mAP, train', head='head covered', body='body covered', leak='leak', near='leak within 8 px')
+COLUMNS = dict(  # figure -> heading
+    cam='CAM, train',
+    cam_best='CAM, train, best threshold (chosen there)',
+    val='CAM, val, at that threshold',
+    crf='+ CRF, train',
+    pseudo='+ IRNet, train',
+    segmentation='DeepLabV2, val',
+    segmentation_crf='DeepLabV2 + CRF, val',
+    test='DeepLabV2 + CRF, test',
+    ap='class head, mAP',
+    ap_words='frequency head, mAP',
+    accuracy='class head, accuracy',
+    accuracy_words='frequency head, accuracy',
+    accuracy_none='no tag at all, accuracy',
+    words_accuracy='accuracy, not defined',
+    words_top1='top-1, val',
+    words_exact='exact match, val',
+    words_ap='mAP, val',
+    words_top1_train='top-1, train',
+    words_exact_train='exact match, train',
+    words_ap_train='mAP, train',
+    head='head covered',
+    body='body covered',
+    leak='leak',
+    near='leak within 8 px',
+)
 
 # %% ../../nbs/7_results/03_experiments.ipynb #fff87c97
-GAP, HP  = dict(pooling='gap', words='none'), dict(words='none')
-VWE      = dict(words='learned', decov_weight=0.)
-VWL_M    = dict(words='memory', codebook_init='random')
-VWL_L    = dict(words='learned')
-SAMPLED  = dict(codebook_init='sampled', decov_form='code') # features are long: the squared form of Eq. 13 diverges from them
-CAMS     = 'cam', 'cam_best', 'val'
-MASKS    = 'segmentation', 'segmentation_crf'
-HEADLINE = 'GAP', 'HP', 'HP + VWE', 'HP + VWL-M', 'HP + VWL-L' # rows of Table 4 for any backbone
-NETWORKS = dict( # small networks of the photographs, beside preset `animals`: DenseNet-169 takes four times as long
+GAP, HP = dict(pooling='gap', words='none'), dict(words='none')
+VWE = dict(words='learned', decov_weight=0.0)
+VWL_M = dict(words='memory', codebook_init='random')
+VWL_L = dict(words='learned')
+SAMPLED = dict(
+    codebook_init='sampled', decov_form='code'
+)  # features are long: the squared form of Eq. 13 diverges from them
+CAMS = 'cam', 'cam_best', 'val'
+MASKS = 'segmentation', 'segmentation_crf'
+HEADLINE = 'GAP', 'HP', 'HP + VWE', 'HP + VWL-M', 'HP + VWL-L'  # rows of Table 4 for any backbone
+NETWORKS = dict(  # small networks of the photographs, beside preset `animals`: DenseNet-169 takes four times as long
     mobilenet_v2=dict(weights='mobilenetv2-imagenet-backbone.safetensors'),
-    densenet169=dict(backbone='densenet169', weights='densenet169-imagenet-backbone.safetensors', epochs=1, scales=(1.,)))
+    densenet169=dict(
+        backbone='densenet169', weights='densenet169-imagenet-backbone.safetensors', epochs=1, scales=(1.0,)
+    ),
+)
 COCO_INIT = dict(seg_weights='deeplabv1_resnet101-coco.pth', seg_style='caffe')
-MASKED   = dict(seg_labels='masks')
+MASKED = dict(seg_labels='masks')
+
 
 def _rows(table, settings):
     "Rows of a table with what the paper reports in each."
     return tuple(Row(name, fields, reported(table, name)) for name, fields in settings.items())
 
+
 def _each(name, field, values, **common):
     "Rows that differ in one field: name -> fields."
-    said = lambda v: ', '.join(map(str, v)) if isinstance(v, tuple) else f'{v:g}'
+
+    def said(v):
+        return ', '.join(map(str, v)) if isinstance(v, tuple) else f'{v:g}'
+
     return {f'{name} = {said(v)}': common | {field: v} for v in values}
 
 # %% ../../nbs/7_results/03_experiments.ipynb #e3b77efe
 EXPERIMENTS = dict(
-    table1 = Experiment('maps, dense CRF, IRNet', ('cam', 'cam_best', 'crf', 'pseudo'), _rows('table1', {'VWL-M': VWL_M, 'VWL-L': VWL_L}), 'pseudo_labels'),
-    table2 = Experiment('DeepLabV2 on pseudo labels, from two initial weights, and fully supervised', MASKS, _rows('table2', {
-        'VWL-M': VWL_M, 'VWL-M, COCO weights': VWL_M | COCO_INIT, 'VWL-L': VWL_L, 'VWL-L, COCO weights': VWL_L | COCO_INIT,
-        'fully supervised': VWL_L | MASKED, 'fully supervised, COCO weights': VWL_L | COCO_INIT | MASKED}), 'predictions'),
-    table3 = Experiment('COCO 2014', ('cam', 'pseudo', *MASKS), _rows('table3', {'VWL-M': VWL_M, 'VWL-L': VWL_L}), 'predictions', 'coco'))
+    table1=Experiment(
+        'maps, dense CRF, IRNet',
+        ('cam', 'cam_best', 'crf', 'pseudo'),
+        _rows('table1', {'VWL-M': VWL_M, 'VWL-L': VWL_L}),
+        'pseudo_labels',
+    ),
+    table2=Experiment(
+        'DeepLabV2 on pseudo labels, from two initial weights, and fully supervised',
+        MASKS,
+        _rows(
+            'table2',
+            {
+                'VWL-M': VWL_M,
+                'VWL-M, COCO weights': VWL_M | COCO_INIT,
+                'VWL-L': VWL_L,
+                'VWL-L, COCO weights': VWL_L | COCO_INIT,
+                'fully supervised': VWL_L | MASKED,
+                'fully supervised, COCO weights': VWL_L | COCO_INIT | MASKED,
+            },
+        ),
+        'predictions',
+    ),
+    table3=Experiment(
+        'COCO 2014', ('cam', 'pseudo', *MASKS), _rows('table3', {'VWL-M': VWL_M, 'VWL-L': VWL_L}), 'predictions', 'coco'
+    ),
+)
 
 # %% ../../nbs/7_results/03_experiments.ipynb #546f8cf8
 EXPERIMENTS |= dict(
-    table4 = Experiment('what each part adds', CAMS, _rows('table4', {
-        'GAP, ResNet-50': GAP | dict(backbone='resnet50', weights='imagenet'), 'GAP': GAP, 'HP': HP,
-        'HP + VWE': VWE, 'HP + VWL-M': VWL_M, 'HP + VWL-L': VWL_L}) + (Row('VWL-L without HP', VWL_L | dict(pooling='gap'), drawn='Figure 9'),)),
-    table5 = Experiment('how the codebook begins', CAMS, _rows('table5', {
-        'VWL-M, random': VWL_M, 'VWL-M, sampled': VWL_M | dict(codebook_init='sampled'), 'VWL-L, random': VWL_L, 'VWL-L, sampled': VWL_L | SAMPLED})),
-    table6 = Experiment('tags from word frequencies', ('words_top1_train', 'words_exact_train', 'words_ap_train', 'words_top1', 'words_exact', 'words_ap'),
-        _rows('table6', {'VWL-L': VWL_L, 'VWL-M': VWL_M, 'VWE': VWE})),
-    table7 = Experiment('split sizes of hybrid pooling', CAMS, _rows('table7', _each('splits', 'splits', ((1,), (2,), (4,), (1, 2), (1, 2, 4), (1, 2, 4, 8)), **VWL_L))),
-    table8 = Experiment('from features to class scores', CAMS, _rows('table8', {'GAP': GAP} | {p.upper(): HP | dict(pooling=p) for p in ('gmp', 'gwrp', 'lse')} | {'HP': HP})),
-    table9 = Experiment('from features to word scores', CAMS, _rows('table9', {'no words': HP, 'words by HP': VWL_L | dict(word_pooling='hp'), 'words by GAP': VWL_L})))
+    table4=Experiment(
+        'what each part adds',
+        CAMS,
+        _rows(
+            'table4',
+            {
+                'GAP, ResNet-50': GAP | dict(backbone='resnet50', weights='imagenet'),
+                'GAP': GAP,
+                'HP': HP,
+                'HP + VWE': VWE,
+                'HP + VWL-M': VWL_M,
+                'HP + VWL-L': VWL_L,
+            },
+        )
+        + (Row('VWL-L without HP', VWL_L | dict(pooling='gap'), drawn='Figure 9'),),
+    ),
+    table5=Experiment(
+        'how the codebook begins',
+        CAMS,
+        _rows(
+            'table5',
+            {
+                'VWL-M, random': VWL_M,
+                'VWL-M, sampled': VWL_M | dict(codebook_init='sampled'),
+                'VWL-L, random': VWL_L,
+                'VWL-L, sampled': VWL_L | SAMPLED,
+            },
+        ),
+    ),
+    table6=Experiment(
+        'tags from word frequencies',
+        ('words_top1_train', 'words_exact_train', 'words_ap_train', 'words_top1', 'words_exact', 'words_ap'),
+        _rows('table6', {'VWL-L': VWL_L, 'VWL-M': VWL_M, 'VWE': VWE}),
+    ),
+    table7=Experiment(
+        'split sizes of hybrid pooling',
+        CAMS,
+        _rows('table7', _each('splits', 'splits', ((1,), (2,), (4,), (1, 2), (1, 2, 4), (1, 2, 4, 8)), **VWL_L)),
+    ),
+    table8=Experiment(
+        'from features to class scores',
+        CAMS,
+        _rows('table8', {'GAP': GAP} | {p.upper(): HP | dict(pooling=p) for p in ('gmp', 'gwrp', 'lse')} | {'HP': HP}),
+    ),
+    table9=Experiment(
+        'from features to word scores',
+        CAMS,
+        _rows('table9', {'no words': HP, 'words by HP': VWL_L | dict(word_pooling='hp'), 'words by GAP': VWL_L}),
+    ),
+)
 
 # %% ../../nbs/7_results/03_experiments.ipynb #fa114d18
 EXPERIMENTS |= dict(
-    table10 = Experiment('number of words, weight of the average, temperature, step of the memory bank', CAMS, _rows('table10',
-        _each('k', 'n_words', (16, 32, 64, 128, 256, 384, 512), **VWL_L) | _each('gamma', 'gamma', (.5, 1., 2., 3., 4.), **VWL_L)
-        | _each('tau', 'tau', (.5, .6, .8, 1., 1.2, 2., 5.), **VWL_L) | _each('rho', 'rho', (1e-4, 1e-3, 1e-2, 1e-1), **VWL_M))),
-    figure13 = Experiment('hybrid pooling with and without the average', CAMS, _rows('figure13', {
-        'VWL-L, HP without GAP': VWL_L | dict(gamma=0.), 'VWL-L, HP': VWL_L, 'GAP': GAP, 'HP without GAP': HP | dict(gamma=0.), 'HP': HP})),
-    scenes = Experiment('Fig. 1 on generated scenes', ('cam_best', 'val', 'head', 'body', 'leak', 'near'), _rows('', {
-        'GAP': GAP, 'HP': HP, 'HP + VWE': VWE, 'HP + VWL-M': VWL_M, 'HP + VWL-L': VWL_L}), data='scenes'))
+    table10=Experiment(
+        'number of words, weight of the average, temperature, step of the memory bank',
+        CAMS,
+        _rows(
+            'table10',
+            _each('k', 'n_words', (16, 32, 64, 128, 256, 384, 512), **VWL_L)
+            | _each('gamma', 'gamma', (0.5, 1.0, 2.0, 3.0, 4.0), **VWL_L)
+            | _each('tau', 'tau', (0.5, 0.6, 0.8, 1.0, 1.2, 2.0, 5.0), **VWL_L)
+            | _each('rho', 'rho', (1e-4, 1e-3, 1e-2, 1e-1), **VWL_M),
+        ),
+    ),
+    figure13=Experiment(
+        'hybrid pooling with and without the average',
+        CAMS,
+        _rows(
+            'figure13',
+            {
+                'VWL-L, HP without GAP': VWL_L | dict(gamma=0.0),
+                'VWL-L, HP': VWL_L,
+                'GAP': GAP,
+                'HP without GAP': HP | dict(gamma=0.0),
+                'HP': HP,
+            },
+        ),
+    ),
+    scenes=Experiment(
+        'Fig. 1 on generated scenes',
+        ('cam_best', 'val', 'head', 'body', 'leak', 'near'),
+        _rows('', {'GAP': GAP, 'HP': HP, 'HP + VWE': VWE, 'HP + VWL-M': VWL_M, 'HP + VWL-L': VWL_L}),
+        data='scenes',
+    ),
+)
 
 # %% ../../nbs/7_results/03_experiments.ipynb #1b486eed
 def portable(
-    recipe:Recipe, # of a run
-)->dict: # settings as JSON takes them
-    "A recipe without paths: a file of weights by its name and digest; lists, which the data's fingerprint covers, by their names."
-    return {k: f'{Path(v).name} {checksum(v)}' if k.endswith('weights') and Path(v).is_file() else Path(v).name if k.endswith('_list') else v for k, v in asdict(recipe).items()}
+    recipe: Recipe,  # of a run
+) -> dict:  # settings as JSON takes them
+    """A recipe without paths: a file of weights by its name and digest; lists, which the data's fingerprint covers, by
+    their names.
+    """
+    return {
+        k: f'{Path(v).name} {checksum(v)}'
+        if k.endswith('weights') and Path(v).is_file()
+        else Path(v).name
+        if k.endswith('_list')
+        else v
+        for k, v in asdict(recipe).items()
+    }
+
 
 def run_key(
-    recipe:Recipe, # of a run
-    data:dict, # of `data_key`
-)->str: # 16 hexadecimal digits
+    recipe: Recipe,  # of a run
+    data: dict,  # of `data_key`
+) -> str:  # 16 hexadecimal digits
     "Equal for runs with equal figures."
     return _key(portable(recipe), data)
+
 
 def _key(settings, data):
     default = asdict(Recipe())
     return fingerprint({k: v for k, v in settings.items() if v != default[k] and not k.endswith('_list')}, data)
 
+
 def differing(
-    recipe:Recipe, # of a run
-    base:str, # preset that it started from
-)->dict: # field -> value, as JSON takes them; the kind of words always
+    recipe: Recipe,  # of a run
+    base: str,  # preset that it started from
+) -> dict:  # field -> value, as JSON takes them; the kind of words always
     "The settings that differ from a preset's."
     known = portable(preset(base, words=recipe.words))
     return {k: v for k, v in portable(recipe).items() if v != known[k] or k == 'words'}
 
+
 def data_key(
-    data:Path|str, # folder of images with tags.csv
-    recipe:Recipe, # its classes and lists
-)->dict:
+    data: Path | str,  # folder of images with tags.csv
+    recipe: Recipe,  # its classes and lists
+) -> dict:
     "Digests of a data set as a recipe reads it."
     train, score, val = image_sets(data, recipe)
     return data_fingerprint(train, score) | dict(val=fingerprint(val.names))
 
 # %% ../../nbs/7_results/03_experiments.ipynb #e4d55069
 def shared_stages(
-    recipe:Recipe, # of a run to begin
-    other:Recipe, # of a finished one on the same data
-)->list[str]: # folders
+    recipe: Recipe,  # of a run to begin
+    other: Recipe,  # of a finished one on the same data
+) -> list[str]:  # folders
     "The stages that both make alike; none if their classifiers differ."
     late = {f: s for s, names in STAGE_FIELDS.items() for f in names}
     changed = [f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(other, f.name)]
-    if 'masks' in (recipe.seg_labels, other.seg_labels) or any(f not in late for f in changed): return []
+    if 'masks' in (recipe.seg_labels, other.seg_labels) or any(f not in late for f in changed):
+        return []
     gone = {stage for f in changed for r in (recipe, other) for stage in stages_after(r, late[f])}
     return ['classifier', *(s for s in STAGE_FIELDS if s not in gone)]
 
@@ -176,75 +314,93 @@ def _link_shared(run, data, out):
     "Link the stages that a finished run on the same data has already."
     found = []
     for key, result in stored_results(out).items():
-        folder = out/'runs'/key
-        if folder == run.folder or not (folder/'recipe.json').is_file() or result['data']['digests'] != data: continue
-        found.append((folder, shared_stages(run.recipe, recipe_from_dict(read_json(folder/'recipe.json')['recipe']))))
+        folder = out / 'runs' / key
+        if folder == run.folder or not (folder / 'recipe.json').is_file() or result['data']['digests'] != data:
+            continue
+        found.append((folder, shared_stages(run.recipe, recipe_from_dict(read_json(folder / 'recipe.json')['recipe']))))
     folder, stages = max(found, key=lambda f: len(f[1]), default=(None, []))
     for stage in stages:
-        if (folder/stage).is_dir() and not (run.folder/stage).exists():
-            shutil.copytree(folder/stage, run.folder/f'.{stage}.part', copy_function=os.link, dirs_exist_ok=True)
-            (run.folder/f'.{stage}.part').rename(run.folder/stage)
+        if (folder / stage).is_dir() and not (run.folder / stage).exists():
+            shutil.copytree(folder / stage, run.folder / f'.{stage}.part', copy_function=os.link, dirs_exist_ok=True)
+            (run.folder / f'.{stage}.part').rename(run.folder / stage)
 
 # %% ../../nbs/7_results/03_experiments.ipynb #81792023
 def tag_scores(
-    run:Run, # with a classifier
-    images:ImageSet, # with true tags, none of the training's
-    device:str='auto', # see `pick_device`
-)->dict[str, float]: # 'ap', 'accuracy', 'accuracy_none', and with a learned codebook 'ap_words', 'accuracy_words', in [0, 1]
+    run: Run,  # with a classifier
+    images: ImageSet,  # with true tags, none of the training's
+    device: str = 'auto',  # see `pick_device`
+) -> dict[
+    str, float
+]:  # 'ap', 'accuracy', 'accuracy_none', and with a learned codebook 'ap_words', 'accuracy_words', in [0, 1]
     "Mean average precision over classes, and accuracy over all (image, class) pairs."
     from sklearn.metrics import average_precision_score
+
     net = load_classifier(run, pick_device(device))
     heads, truth = {'': [], '_words': []}, np.asarray(images.labels) > 0
     for i in progress(range(len(images))):
         said = scores_of_image(net, working_image(images.image(i), run.recipe.cam_long_side))
         heads[''].append(said.classes)
-        if said.frequencies is not None: heads['_words'].append(said.frequencies)
+        if said.frequencies is not None:
+            heads['_words'].append(said.frequencies)
     seen, out = truth.any(0), dict(accuracy_none=float((~truth).mean()))
     for name, scores in heads.items():
-        if not scores or not seen.any(): continue
+        if not scores or not seen.any():
+            continue
         scores = torch.cat(scores).float().cpu().numpy()
-        out['ap'+name] = float(average_precision_score(truth[:, seen], scores[:, seen], average='macro'))
-        out['accuracy'+name] = float(((scores > 0) == truth).mean())
+        out['ap' + name] = float(average_precision_score(truth[:, seen], scores[:, seen], average='macro'))
+        out['accuracy' + name] = float(((scores > 0) == truth).mean())
     return out
 
 # %% ../../nbs/7_results/03_experiments.ipynb #a66c0c71
 def found_words(
-    net:Classifier, # trained with words, in evaluation mode
-    images:ImageSet, # N of them
-    long_side:int, # larger images are shrunk to this, pixels
-)->np.ndarray: # (N, k) in [0, 1], each row sums to 1
+    net: Classifier,  # trained with words, in evaluation mode
+    images: ImageSet,  # N of them
+    long_side: int,  # larger images are shrunk to this, pixels
+) -> np.ndarray:  # (N, k) in [0, 1], each row sums to 1
     "The share of each image's positions that each word has, by Eq. (4)."
     shares = []
     for i in progress(range(len(images))):
         words = scores_of_image(net, working_image(images.image(i), long_side)).assignment.flatten().cpu()
-        shares.append(np.bincount(words.numpy(), minlength=len(net.codebook))/len(words))
+        shares.append(np.bincount(words.numpy(), minlength=len(net.codebook)) / len(words))
     return np.array(shares)
 
+
 def score_predictions(
-    probabilities:np.ndarray, # (N, C) in [0, 1]
-    truth:np.ndarray, # (N, C) bool
-)->dict[str, float]: # 'top1', 'exact', 'ap', in [0, 1]
+    probabilities: np.ndarray,  # (N, C) in [0, 1]
+    truth: np.ndarray,  # (N, C) bool
+) -> dict[str, float]:  # 'top1', 'exact', 'ap', in [0, 1]
     "Top-1 over images with a tag, exact match, and mean average precision over the classes that occur."
     from sklearn.metrics import average_precision_score
+
     tagged, seen = truth.any(1), truth.any(0)
     first = truth[np.arange(len(truth)), probabilities.argmax(1)]
     precision = average_precision_score(truth[:, seen], probabilities[:, seen], average='macro')
-    return dict(top1=float(first[tagged].mean()), exact=float(((probabilities > .5) == truth).all(1).mean()), ap=float(precision))
+    return dict(
+        top1=float(first[tagged].mean()),
+        exact=float(((probabilities > 0.5) == truth).all(1).mean()),
+        ap=float(precision),
+    )
 
 # %% ../../nbs/7_results/03_experiments.ipynb #d19897e1
 def word_scores(
-    run:Run, # with a classifier that was trained with words
-    device:str='auto', # see `pick_device`
-)->dict[str, float]: # 'words_top1', 'words_exact', 'words_ap' on `val`, with '_train' on the scored images, in [0, 1]
+    run: Run,  # with a classifier that was trained with words
+    device: str = 'auto',  # see `pick_device`
+) -> dict[
+    str, float
+]:  # 'words_top1', 'words_exact', 'words_ap' on `val`, with '_train' on the scored images, in [0, 1]
     "Table 6: tags from the frequencies of the words found in each image, by logistic regression."
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+
     net = load_classifier(run, pick_device(device))
-    truth = lambda images: np.asarray(images.labels) > 0
+
+    def truth(images):
+        return np.asarray(images.labels) > 0
+
     learned = truth(run.train)
-    varied = learned.any(0) & ~learned.all(0)                                 # a class that all images have, or none, can't be learned
+    varied = learned.any(0) & ~learned.all(0)  # a class that all images have, or none, can't be learned
     model = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=1000)))
     model.fit(found_words(net, run.train, run.recipe.cam_long_side), learned[:, varied].astype(int))
     out = {}
@@ -257,168 +413,260 @@ def word_scores(
 
 # %% ../../nbs/7_results/03_experiments.ipynb #0be30130
 def measure(
-    run:Run, # finished as far as its experiment needs
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes that score
-)->dict: # 'figures': name -> share in [0, 1], and what they depend on
+    run: Run,  # finished as far as its experiment needs
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes that score
+) -> dict:  # 'figures': name -> share in [0, 1], and what they depend on
     "All figures of a run."
-    metrics = read_json(run.folder/'metrics.json')
+    metrics = read_json(run.folder / 'metrics.json')
     out = dict(figures={k: m['miou'] for k, m in metrics.items() if isinstance(m, dict) and 'confusion' in m})
-    if (run.folder/'classifier'/'history.json').is_file(): out |= dict(history=read_json(run.folder/'classifier'/'history.json')['losses'])
-    if 'cam_best' not in metrics: return out
-    out |= dict(threshold=metrics['cam_best']['threshold'], sweep=metrics['sweep']['miou'], iou=metrics['cam_best']['iou'])
+    if (run.folder / 'classifier' / 'history.json').is_file():
+        out |= dict(history=read_json(run.folder / 'classifier' / 'history.json')['losses'])
+    if 'cam_best' not in metrics:
+        return out
+    out |= dict(
+        threshold=metrics['cam_best']['threshold'], sweep=metrics['sweep']['miou'], iou=metrics['cam_best']['iou']
+    )
     there = run.with_images(run.val) if run.recipe.val_list and with_masks(run.val) else run
     make_cams(there, device, workers)
-    if (run.scored.root/'parts').is_dir(): out['figures'] |= drawbacks(there)
+    if (run.scored.root / 'parts').is_dir():
+        out['figures'] |= drawbacks(there)
     if there is not run:
         out['sweep_val'] = [mean_iou(N) for N in sweep_maps(there, workers)]
-        out['figures'] |= dict(val=out['sweep_val'][THRESHOLDS.tolist().index(out['threshold'])], **tag_scores(run, run.val, device))
-        if run.recipe.words != 'none': out['figures'] |= word_scores(run, device)
+        out['figures'] |= dict(
+            val=out['sweep_val'][THRESHOLDS.tolist().index(out['threshold'])], **tag_scores(run, run.val, device)
+        )
+        if run.recipe.words != 'none':
+            out['figures'] |= word_scores(run, device)
     return out
 
 # %% ../../nbs/7_results/03_experiments.ipynb #4505d425
 UNTIL = 'seeds', 'pseudo_labels', 'predictions'
 
+
 def row_recipe(
-    row:Row, # of an experiment
-    base:str, # recipe to start from
-    common:dict, # fields of all rows
-    seed:int,
-)->Recipe:
+    row: Row,  # of an experiment
+    base: str,  # recipe to start from
+    common: dict,  # fields of all rows
+    seed: int,
+) -> Recipe:
     "The recipe of a row; its own fields come before the common ones."
-    try: return preset(base, **common | row.settings | dict(seed=seed))
-    except InputError as e: raise InputError(f'row {row.name!r}: {e}; change the settings, or name the other rows with --rows') from None
+    try:
+        return preset(base, **common | row.settings | dict(seed=seed))
+    except InputError as e:
+        raise InputError(f'row {row.name!r}: {e}; change the settings, or name the other rows with --rows') from None
+
 
 def run_command(
-    recipe:Recipe, # of a run
-    base:str, # recipe that it started from
-    until:str, # last stage
-)->str: # with FOLDER for the data set, and names instead of paths
+    recipe: Recipe,  # of a run
+    base: str,  # recipe that it started from
+    until: str,  # last stage
+) -> str:  # with FOLDER for the data set, and names instead of paths
     "The `vwl run` command that makes a run alone."
-    said = lambda v: [f'{x:g}' if isinstance(x, float) else str(x) for x in (v if isinstance(v, tuple) else (v,))]
+
+    def said(v):
+        return [f'{x:g}' if isinstance(x, float) else str(x) for x in (v if isinstance(v, tuple) else (v,))]
+
     known, words = preset(base, words=recipe.words), ['vwl', 'run', 'FOLDER', '--recipe', base, '--words', recipe.words]
     for f in fields(Recipe):
         value, flag = getattr(recipe, f.name), f.name.replace('_', '-')
-        if value == getattr(known, f.name): continue
-        words += [f'--{flag}' if value else f'--no-{flag}'] if isinstance(value, bool) else [f'--{flag}', *said(Path(value).name if f.name.endswith('weights') else value)]
+        if value == getattr(known, f.name):
+            continue
+        words += (
+            [f'--{flag}' if value else f'--no-{flag}']
+            if isinstance(value, bool)
+            else [f'--{flag}', *said(Path(value).name if f.name.endswith('weights') else value)]
+        )
     return shlex.join([*words, '--until', until.replace('_', '-')])
 
 # %% ../../nbs/7_results/03_experiments.ipynb #4c667203
-def _machine(device): return torch.cuda.get_device_name(device) if str(device).startswith('cuda') else f'{str(device).upper()}, {torch.get_num_threads()} threads'
+def _machine(device):
+    return (
+        torch.cuda.get_device_name(device)
+        if str(device).startswith('cuda')
+        else f'{str(device).upper()}, {torch.get_num_threads()} threads'
+    )
+
 
 def stored_results(
-    out:Path|str, # folder of the experiments
-)->dict[str, dict]: # key of `run_key` -> what is stored of the run, with all its settings as 'recipe'
-    "All stored runs; `InputError` names a file that isn't one, or whose preset has changed since, or that is there twice."
+    out: Path | str,  # folder of the experiments
+) -> dict[str, dict]:  # key of `run_key` -> what is stored of the run, with all its settings as 'recipe'
+    """All stored runs; `InputError` names a file that isn't one, or whose preset has changed since, or that is there
+    twice.
+    """
     results = {}
-    for found in map(_read_result, sorted((Path(out)/'results').rglob('*.json'))):
-        if (other := results.get(found['key'])): raise InputError(f'{found["path"]}: is the run of {other["path"]} once more; take one of them away')
+    for found in map(_read_result, sorted((Path(out) / 'results').rglob('*.json'))):
+        if other := results.get(found['key']):
+            raise InputError(f'{found["path"]}: is the run of {other["path"]} once more; take one of them away')
         results[found['key']] = found
     return results
+
 
 def _read_result(path):
     "One stored run, checked."
     found = read_json(path)
     kinds = dict(key=str, until=str, base=str, figures=dict, settings=dict, data=dict, seed=int)
-    right = isinstance(found, dict) and all(type(found.get(k)) is kind for k, kind in kinds.items()) and found['until'] in UNTIL and found['base'] in PRESETS
-    if not (right and all(type(v) is float and 0 <= v <= 1 for v in found['figures'].values())
-            and all(isinstance(found['data'].get(k), kind) for k, kind in (('digests', dict), ('name', str)))):
+    right = (
+        isinstance(found, dict)
+        and all(type(found.get(k)) is kind for k, kind in kinds.items())
+        and found['until'] in UNTIL
+        and found['base'] in PRESETS
+    )
+    if not (
+        right
+        and all(type(v) is float and 0 <= v <= 1 for v in found['figures'].values())
+        and all(isinstance(found['data'].get(k), kind) for k, kind in (('digests', dict), ('name', str)))
+    ):
         raise InputError(f'{path}: not the figures of a run; delete it, and they are made again')
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in found['settings'].items()}
     recipe = asdict(preset(found['base'], words=settings.get('words', 'none'))) | settings
-    if _key(recipe, found['data']['digests']) != found['key']: raise InputError(f'{path}: was made with other settings of the recipe {found["base"]}, which has changed since; delete it, and it is made again')
+    if _key(recipe, found['data']['digests']) != found['key']:
+        raise InputError(
+            f'{path}: was made with other settings of the recipe {found["base"]}, which has changed since; '
+            'delete it, and it is made again'
+        )
     return found | dict(recipe=recipe, path=path)
 
+
 def stored_result(
-    out:Path|str, # folder of the experiments
-    key:str, # of `run_key`
-    until:str='seeds', # stage that it must have come to
-)->dict|None:
+    out: Path | str,  # folder of the experiments
+    key: str,  # of `run_key`
+    until: str = 'seeds',  # stage that it must have come to
+) -> dict | None:
     "What is stored of a run; None if it isn't there or didn't go so far."
     found = stored_results(out).get(key)
     return found if found and UNTIL.index(found['until']) >= UNTIL.index(until) else None
 
+
 def _result_path(out, name, row, recipe, key):
     "Where a new run's figures go: a name that a person can read, with a part of the key if another run has it."
-    plain = lambda text: re.sub(r'[^a-z0-9.]+', '-', text.lower()).strip('-')
-    path = Path(out)/'results'/name/f'{plain(row)}_{recipe.backbone}_seed{recipe.seed}.json'
+
+    def plain(text):
+        return re.sub(r'[^a-z0-9.]+', '-', text.lower()).strip('-')
+
+    path = Path(out) / 'results' / name / f'{plain(row)}_{recipe.backbone}_seed{recipe.seed}.json'
     return path if not path.exists() or read_json(path).get('key') == key else path.with_stem(f'{path.stem}_{key[:6]}')
+
 
 def _run_row(name, row, recipe, base, data, digests, out, until, device, workers, say):
     "Run one recipe to the end, and store its figures."
     key = run_key(recipe, digests)
-    folder, began, before = out/'runs'/key, time.time(), stored_result(out, key)      # what came less far
+    folder, began, before = out / 'runs' / key, time.time(), stored_result(out, key)  # what came less far
     with at_work(folder):
-        resumed = (folder/'recipe.json').is_file() and not before
+        resumed = (folder / 'recipe.json').is_file() and not before
         run = make_run(data, folder, recipe)
-        if not (folder/'classifier').exists(): _link_shared(run, digests, out)
+        if not (folder / 'classifier').exists():
+            _link_shared(run, digests, out)
         run = run_pipeline(data, folder, recipe, device, workers, say, until)
         figures = measure(run, device, workers)
-    about = dict(name=read_dataset(data).name or Path(data).resolve().name, images=len(run.train), scored=len(with_masks(run.scored)), val=len(with_masks(run.val)), classes=list(run.train.classes), digests=digests)
-    made = dict(command=run_command(recipe, base, until), versions=dict(vwl=vwl.__version__, torch=torch.__version__), machine=_machine(pick_device(device)), seconds=round(time.time()-began)+(before or {}).get('seconds', 0), resumed=resumed)
+    about = dict(
+        name=read_dataset(data).name or Path(data).resolve().name,
+        images=len(run.train),
+        scored=len(with_masks(run.scored)),
+        val=len(with_masks(run.val)),
+        classes=list(run.train.classes),
+        digests=digests,
+    )
+    made = dict(
+        command=run_command(recipe, base, until),
+        versions=dict(vwl=vwl.__version__, torch=torch.__version__),
+        machine=_machine(pick_device(device)),
+        seconds=round(time.time() - began) + (before or {}).get('seconds', 0),
+        resumed=resumed,
+    )
     path = before['path'] if before else _result_path(out, name, row, recipe, key)
-    return write_json(path, dict(key=key, until=until, seed=recipe.seed, **made, data=about, base=base, settings=differing(recipe, base), **figures))
+    return write_json(
+        path,
+        dict(
+            key=key,
+            until=until,
+            seed=recipe.seed,
+            **made,
+            data=about,
+            base=base,
+            settings=differing(recipe, base),
+            **figures,
+        ),
+    )
 
 # %% ../../nbs/7_results/03_experiments.ipynb #4022c919
 def chosen_rows(
-    names:Sequence[str], # experiments
-    only:Sequence[str]=(), # rows by name; none = all
-)->list[tuple[str, Row]]: # (experiment, row)
+    names: Sequence[str],  # experiments
+    only: Sequence[str] = (),  # rows by name; none = all
+) -> list[tuple[str, Row]]:  # (experiment, row)
     "Rows to run; `InputError` for a name that isn't there."
     for n in names:
-        if n not in EXPERIMENTS: raise InputError(f'no experiment is called {n!r}; there are {", ".join(EXPERIMENTS)}')
+        if n not in EXPERIMENTS:
+            raise InputError(f'no experiment is called {n!r}; there are {", ".join(EXPERIMENTS)}')
     rows = [(n, row) for n in names for row in EXPERIMENTS[n].rows]
     known = [row.name for _, row in rows]
     for o in only:
-        if o not in known: raise InputError(f'no row is called {o!r}; there are: {"; ".join(dict.fromkeys(known))}')
+        if o not in known:
+            raise InputError(f'no row is called {o!r}; there are: {"; ".join(dict.fromkeys(known))}')
     return [(n, row) for n, row in rows if not only or row.name in only]
+
 
 def _check_files(row, recipe):
     for k, v in asdict(recipe).items():
         if k.endswith('weights') and v not in ('imagenet', 'none', 'classifier') and not Path(v).is_file():
-            raise InputError(f'{v}: no such file, and the row {row.name!r} needs it as {k}; put it there, or name the other rows with --rows')
+            raise InputError(
+                f'{v}: no such file, and the row {row.name!r} needs it as {k}; put it there, or name the other '
+                'rows with --rows'
+            )
 
 # %% ../../nbs/7_results/03_experiments.ipynb #a34749d2
 def run_experiments(
-    names:Sequence[str], # keys of `EXPERIMENTS`
-    data:Path|str, # folder of images with tags.csv and masks
-    out:Path|str='runs/experiments', # folder of runs and results
-    base:str='paper', # recipe to start from
-    common:dict|None=None, # fields of all rows
-    seeds:Sequence[int]=(1,), # each row runs once with each
-    only:Sequence[str]=(), # rows by name; none = all
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes for images and CRF
-    say:Callable[[str], None]=print, # for lines to the user
+    names: Sequence[str],  # keys of `EXPERIMENTS`
+    data: Path | str,  # folder of images with tags.csv and masks
+    out: Path | str = 'runs/experiments',  # folder of runs and results
+    base: str = 'paper',  # recipe to start from
+    common: dict | None = None,  # fields of all rows
+    seeds: Sequence[int] = (1,),  # each row runs once with each
+    only: Sequence[str] = (),  # rows by name; none = all
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes for images and CRF
+    say: Callable[[str], None] = print,  # for lines to the user
 ):
     "Run what isn't there yet, row by row, all of them with the first seed first."
     out, common, rows = Path(out), common or {}, chosen_rows(names, only)
     recipes = [(n, row, row_recipe(row, base, common, seed)) for seed in seeds for n, row in rows]
-    for _, row, recipe in recipes: _check_files(row, recipe)
+    for _, row, recipe in recipes:
+        _check_files(row, recipe)
     digests = data_key(data, recipes[0][2])
-    if not with_masks(image_sets(data, recipes[0][2])[1]): raise InputError(f'{data}: has no masks to score the rows by; put them in its folder masks')
+    if not with_masks(image_sets(data, recipes[0][2])[1]):
+        raise InputError(f'{data}: has no masks to score the rows by; put them in its folder masks')
     for n, row, recipe in recipes:
         until = EXPERIMENTS[n].until
-        if stored_result(out, run_key(recipe, digests), until): continue
+        if stored_result(out, run_key(recipe, digests), until):
+            continue
         say(f'{n}, {row.name}, seed {recipe.seed}')
-        try: _run_row(n, row.name, recipe, base, data, digests, out, until, device, workers, say)
-        except AtWork as e: say(f'  left to another process: {e}')
+        try:
+            _run_row(n, row.name, recipe, base, data, digests, out, until, device, workers, say)
+        except AtWork as e:
+            say(f'  left to another process: {e}')
 
 # %% ../../nbs/7_results/03_experiments.ipynb #13aabe87
 def mean_and_spread(
-    values:Sequence[float], # shares in [0, 1], one a seed
-)->str: # percent
-    if not values: return '–'
-    percent = 100*np.array(values)
+    values: Sequence[float],  # shares in [0, 1], one a seed
+) -> str:  # percent
+    if not values:
+        return '–'
+    percent = 100 * np.array(values)
     return f'{percent.mean():.1f}' + (f' ± {percent.std(ddof=1):.1f}' if len(values) > 1 else '')
+
 
 class Table:
     "An experiment's rows as far as they were run; in a notebook it shows itself, on the command line as text."
-    def __init__(self,
-        experiment:Experiment,
-        results:dict[str, list[dict]], # row to show -> what is stored of its runs, one a seed
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        results: dict[str, list[dict]],  # row to show -> what is stored of its runs, one a seed
     ):
-        self.experiment, self.results = experiment, {r.name: results[r.name] for r in experiment.rows if r.name in results}
+        self.experiment, self.results = (
+            experiment,
+            {r.name: results[r.name] for r in experiment.rows if r.name in results},
+        )
         self.rows = [r for r in experiment.rows if r.name in results]
         self.published = [c for c in COLUMNS if any(c in r.paper for r in self.rows)]
 
@@ -430,10 +678,28 @@ class Table:
     def cells(self):
         "Head and rows, as text."
         e = self.experiment
-        head = ['', *(COLUMNS[c] for c in e.columns), *(f"the paper: {COLUMNS[c].removesuffix(', at that threshold')}" for c in self.published), 'seeds']
-        mark = lambda r: f' ({r.drawn})' if r.drawn else ' (ours)' if r.ours and self.published else ''
-        return [head, *([r.name+mark(r), *(mean_and_spread(self.figures(r.name, c)) for c in e.columns), *(f'{r.paper[c]:.1f}' if c in r.paper else '' for c in self.published),
-                         ' '.join(str(f['seed']) for f in self.results[r.name]) or 'not run'] for r in self.rows)]
+        head = [
+            '',
+            *(COLUMNS[c] for c in e.columns),
+            *(f"the paper: {COLUMNS[c].removesuffix(', at that threshold')}" for c in self.published),
+            'seeds',
+        ]
+
+        def mark(r):
+            return f' ({r.drawn})' if r.drawn else ' (ours)' if r.ours and self.published else ''
+
+        return [
+            head,
+            *(
+                [
+                    r.name + mark(r),
+                    *(mean_and_spread(self.figures(r.name, c)) for c in e.columns),
+                    *(f'{r.paper[c]:.1f}' if c in r.paper else '' for c in self.published),
+                    ' '.join(str(f['seed']) for f in self.results[r.name]) or 'not run',
+                ]
+                for r in self.rows
+            ),
+        ]
 
     def __repr__(self):
         widths = [max(map(len, column)) for column in zip(*self.cells)]
@@ -441,7 +707,7 @@ class Table:
 
     def _repr_markdown_(self):
         head, *rows = (f'| {" | ".join(row)} |' for row in self.cells)
-        return '\n'.join([head, '|---'*len(self.cells[0])+'|', *rows])
+        return '\n'.join([head, '|---' * len(self.cells[0]) + '|', *rows])
 
 # %% ../../nbs/7_results/03_experiments.ipynb #e5ece39a
 def _same(stored, recipe):
@@ -449,46 +715,68 @@ def _same(stored, recipe):
     default = asdict(Recipe())
     for k, v in portable(recipe).items():
         have = stored.get(k, default[k])
-        if isinstance(v, tuple): v, have = list(v), list(have) if isinstance(have, tuple) else have
-        if k.endswith('weights') and isinstance(have, str): v, have = Path(str(v).split(' ')[0]).name, have.split(' ')[0]
-        if not k.endswith('_list') and k != 'seed' and v != have: return False
+        if isinstance(v, tuple):
+            v, have = list(v), list(have) if isinstance(have, tuple) else have
+        if k.endswith('weights') and isinstance(have, str):
+            v, have = Path(str(v).split(' ')[0]).name, have.split(' ')[0]
+        if not k.endswith('_list') and k != 'seed' and v != have:
+            return False
     return True
 
+
 def load_table(
-    name:str, # key of `EXPERIMENTS`
-    out:Path|str='runs/experiments', # folder with `results/`
-    base:str='paper', # recipe it started from
-    common:dict|None=None, # fields of all rows
-    only:Sequence[str]=(), # rows by name; none = all
-    data:dict|None=None, # of `data_key`: that data set's runs alone
-)->Table:
-    "The table of an experiment with the runs of all seeds that are stored; `InputError` if they are of several data sets, or two of one seed."
+    name: str,  # key of `EXPERIMENTS`
+    out: Path | str = 'runs/experiments',  # folder with `results/`
+    base: str = 'paper',  # recipe it started from
+    common: dict | None = None,  # fields of all rows
+    only: Sequence[str] = (),  # rows by name; none = all
+    data: dict | None = None,  # of `data_key`: that data set's runs alone
+) -> Table:
+    """The table of an experiment with the runs of all seeds that are stored; `InputError` if they are of several data
+    sets, or two of one seed.
+    """
     chosen = [row for _, row in chosen_rows([name], only)]
     e, stored = EXPERIMENTS[name], stored_results(out).values()
-    stored = [r for r in stored if UNTIL.index(r['until']) >= UNTIL.index(e.until) and (data is None or r['data']['digests'] == data)]
+    stored = [
+        r
+        for r in stored
+        if UNTIL.index(r['until']) >= UNTIL.index(e.until) and (data is None or r['data']['digests'] == data)
+    ]
     recipes = {row.name: row_recipe(row, base, common or {}, 1) for row in chosen}
-    results = {name: sorted((r for r in stored if _same(r['recipe'], recipe)), key=lambda r: r['seed']) for name, recipe in recipes.items()}
+    results = {
+        name: sorted((r for r in stored if _same(r['recipe'], recipe)), key=lambda r: r['seed'])
+        for name, recipe in recipes.items()
+    }
     if len(sets := {str(r['data']['digests']): r['data']['name'] for rs in results.values() for r in rs}) > 1:
-        raise InputError(f'{out}: has runs of this table on several data sets ({", ".join(sets.values())}); say which with --data')
+        raise InputError(
+            f'{out}: has runs of this table on several data sets ({", ".join(sets.values())}); say which with --data'
+        )
     for row, rs in results.items():
         if len(set(seeds := [r['seed'] for r in rs])) < len(seeds):
-            raise InputError(f'{out}/results: has two runs of the row {row!r} with one seed (seeds {seeds}), with weights of one name perhaps; take one of them away')
+            raise InputError(
+                f'{out}/results: has two runs of the row {row!r} with one seed (seeds {seeds}), with weights '
+                'of one name perhaps; take one of them away'
+            )
     return Table(e, results)
 
 # %% ../../nbs/7_results/03_experiments.ipynb #23925481
-def _spread(items, n): return [items[i] for i in np.unique(np.linspace(0, len(items)-1, n+2).round().astype(int))[1:-1]]
+def _spread(items, n):
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, n + 2).round().astype(int))[1:-1]]
+
 
 def _same_images(runs, which):
     "The images, scored or to validate, that all runs have."
     sets = [getattr(r, which) for r in runs.values()]
-    if any(s.names != sets[0].names for s in sets): raise InputError(f'{", ".join(runs)}: have different images; draw runs of one data set and list together')
+    if any(s.names != sets[0].names for s in sets):
+        raise InputError(f'{", ".join(runs)}: have different images; draw runs of one data set and list together')
     return sets[0]
 
+
 def draw_maps(
-    runs:dict[str, Run], # name -> run with maps, all on the same images
-    images:int=5, # columns, spread evenly over the scored images
-    side:float=1., # height of a picture, inches
-)->Grid:
+    runs: dict[str, Run],  # name -> run with maps, all on the same images
+    images: int = 5,  # columns, spread evenly over the scored images
+    side: float = 1.0,  # height of a picture, inches
+) -> Grid:
     "Photographs, each run's map of their first tag, the truth."
     first = _same_images(runs, 'scored')
     chosen = _spread([i for i in range(len(first)) if first.tags(i)], images)
@@ -496,50 +784,75 @@ def draw_maps(
     for i in chosen:
         pixels = np.asarray(first.image(i))
         rows['photograph'].append(pixels)
-        for name, run in runs.items(): rows[name].append(overlay_cam(pixels, load_cams(run.cam_path(first.names[i]), at=pixels.shape[:2])[0][0]))
-    if set(chosen) <= set(with_masks(first)): rows['truth'] = [overlay_label(np.asarray(first.image(i)), first.mask(i), .75) for i in chosen]
-    return picture_grid(rows, [first.tags(i)[0] for i in chosen], label_names(np.arange(1, len(first.classes)+1), first.classes) if 'truth' in rows and len(first.classes) < 10 else {}, side=side)
+        for name, run in runs.items():
+            rows[name].append(overlay_cam(pixels, load_cams(run.cam_path(first.names[i]), at=pixels.shape[:2])[0][0]))
+    if set(chosen) <= set(with_masks(first)):
+        rows['truth'] = [overlay_label(np.asarray(first.image(i)), first.mask(i), 0.75) for i in chosen]
+    return picture_grid(
+        rows,
+        [first.tags(i)[0] for i in chosen],
+        label_names(np.arange(1, len(first.classes) + 1), first.classes)
+        if 'truth' in rows and len(first.classes) < 10
+        else {},
+        side=side,
+    )
 
 # %% ../../nbs/7_results/03_experiments.ipynb #7bcc552b
 def draw_masks(
-    runs:dict[str, Run], # name -> run with predictions, all on the same validation images
-    images:int=5, # columns, spread evenly over them
-    side:float=1., # height of a picture, inches
-)->Grid:
+    runs: dict[str, Run],  # name -> run with predictions, all on the same validation images
+    images: int = 5,  # columns, spread evenly over them
+    side: float = 1.0,  # height of a picture, inches
+) -> Grid:
     "Photographs, each run's predictions, the truth."
     first = _same_images(runs, 'val')
     chosen = _spread(range(len(first)), images)
-    kind = lambda r: 'network' if r.recipe.predict_crf == 'none' else 'crf'
-    labels = {name: [load_label(r.prediction_path(kind(r), first.names[i])) for i in chosen] for name, r in runs.items()}
-    if set(chosen) <= set(with_masks(first)): labels['truth'] = [first.mask(i) for i in chosen]
+
+    def kind(r):
+        return 'network' if r.recipe.predict_crf == 'none' else 'crf'
+
+    labels = {
+        name: [load_label(r.prediction_path(kind(r), first.names[i])) for i in chosen] for name, r in runs.items()
+    }
+    if set(chosen) <= set(with_masks(first)):
+        labels['truth'] = [first.mask(i) for i in chosen]
     seen = np.unique(np.concatenate([l.ravel() for ls in labels.values() for l in ls]))
     pixels = [np.asarray(first.image(i)) for i in chosen]
-    return picture_grid(dict(photograph=pixels) | {n: [overlay_label(p, l, .75) for p, l in zip(pixels, ls)] for n, ls in labels.items()}, legend=label_names(seen, first.classes), side=side)
+    return picture_grid(
+        dict(photograph=pixels)
+        | {n: [overlay_label(p, l, 0.75) for p, l in zip(pixels, ls)] for n, ls in labels.items()},
+        legend=label_names(seen, first.classes),
+        side=side,
+    )
 
 # %% ../../nbs/7_results/03_experiments.ipynb #e314d84f
 def draw_words(
-    survey:WordSurvey, # of a run with words
-    words:int=6, # rows, the most used
-    side:float=.9, # height of a picture, inches
-)->Grid: # Fig. 10
+    survey: WordSurvey,  # of a run with words
+    words: int = 6,  # rows, the most used
+    side: float = 0.9,  # height of a picture, inches
+) -> Grid:  # Fig. 10
     "The image regions of the words most used, one word a row, with its share of all pixels."
-    return picture_grid({f'{q}: {100*survey.share[q]:.1f} %': cut for q, cut in list(survey.regions.items())[:words]}, side=side)
+    return picture_grid(
+        {f'{q}: {100 * survey.share[q]:.1f} %': cut for q, cut in list(survey.regions.items())[:words]}, side=side
+    )
+
 
 def draw_plane(
-    surveys:dict[str, WordSurvey], # name -> survey
-)->Figure: # Fig. 11
+    surveys: dict[str, WordSurvey],  # name -> survey
+) -> Figure:  # Fig. 11
     "The mean features of words' regions by t-SNE, coloured by word."
-    figure = Figure(figsize=(4*len(surveys), 4), layout='constrained')
+    figure = Figure(figsize=(4 * len(surveys), 4), layout='constrained')
     for (name, survey), axes in zip(surveys.items(), figure.subplots(1, len(surveys), squeeze=False)[0]):
-        for places in project_words(survey).values(): axes.scatter(*places.T, s=6)
+        for places in project_words(survey).values():
+            axes.scatter(*places.T, s=6)
         axes.set(title=name, xticks=[], yticks=[])
     return figure
 
+
 def draw_similarity(
-    surveys:dict[str, WordSurvey], # name -> survey
-)->Figure: # Fig. 12
+    surveys: dict[str, WordSurvey],  # name -> survey
+) -> Figure:  # Fig. 12
     "Cosines between words, the most used first; the title has the mean of their sizes off the diagonal."
-    figure = Figure(figsize=(3.4*len(surveys), 4), layout='constrained')
+    figure = Figure(figsize=(3.4 * len(surveys), 4), layout='constrained')
     for (name, survey), axes in zip(surveys.items(), figure.subplots(1, len(surveys), squeeze=False)[0]):
         k = len(survey.similarity)
         axes.imshow(similarity_picture(survey.similarity))
@@ -548,72 +861,137 @@ def draw_similarity(
 
 # %% ../../nbs/7_results/03_experiments.ipynb #db3014fb
 def draw_figures(
-    runs:dict[str, Run], # name -> run
-    out:Path|str, # folder for PNGs
-    device:str='auto', # see `pick_device`
-)->list[Path]: # those that could be drawn
+    runs: dict[str, Run],  # name -> run
+    out: Path | str,  # folder for PNGs
+    device: str = 'auto',  # see `pick_device`
+) -> list[Path]:  # those that could be drawn
     "Figures 6-12 of runs, as far as they have what is shown."
     out, made = Path(out), []
+
     def save(name, figure):
-        if isinstance(figure, Grid): figure.save(out/name)
+        if isinstance(figure, Grid):
+            figure.save(out / name)
         else:
-            with atomic_path(out/name) as p: figure.savefig(p, format='png', dpi=80)
-        made.append(out/name)
-    if mapped := {n: r for n, r in runs.items() if (r.folder/'cams').exists()}: save('maps.png', draw_maps(mapped))
-    if masked := {n: r for n, r in runs.items() if (r.folder/'predictions').exists()}: save('masks.png', draw_masks(masked))
-    surveys = {n: survey_words(r, device=pick_device(device)) for n, r in runs.items() if r.recipe.words != 'none' and r.weights.exists()}
-    for name, survey in surveys.items(): save(f'words-{name.lower().replace(" ", "-").replace("+-", "")}.png', draw_words(survey))
+            with atomic_path(out / name) as p:
+                figure.savefig(p, format='png', dpi=80)
+        made.append(out / name)
+
+    if mapped := {n: r for n, r in runs.items() if (r.folder / 'cams').exists()}:
+        save('maps.png', draw_maps(mapped))
+    if masked := {n: r for n, r in runs.items() if (r.folder / 'predictions').exists()}:
+        save('masks.png', draw_masks(masked))
+    surveys = {
+        n: survey_words(r, device=pick_device(device))
+        for n, r in runs.items()
+        if r.recipe.words != 'none' and r.weights.exists()
+    }
+    for name, survey in surveys.items():
+        save(f'words-{name.lower().replace(" ", "-").replace("+-", "")}.png', draw_words(survey))
     if surveys:
         save('plane.png', draw_plane(surveys))
         save('similarity.png', draw_similarity(surveys))
     return made
 
 # %% ../../nbs/7_results/03_experiments.ipynb #1ef16f8e
-STAGE_COSTS = dict( # stage -> GFLOP and bytes on disk of one image, once
-    classifier=(273.4, 0), cams=(1127.4, 11389), seeds=(0., 7507), irnet=(66.2, 6329), pseudo_labels=(130.9, 2133), segmentation=(800.5, 0), predictions=(483., 7535))
-SET_SIZES = dict(voc=(10582, 1464, 1449, 20000), coco=(82081, 2053, 40137, 60000)) # images to learn from, scored, to validate; steps of DeepLabV2
-TRAINING_GB = dict(classifier=7., irnet=3.3, segmentation=14.) # kept by autograd for a batch, with weights, gradients, momenta
-CRF_SECONDS = .74 # of one core, one image
+STAGE_COSTS = dict(  # stage -> GFLOP and bytes on disk of one image, once
+    classifier=(273.4, 0),
+    cams=(1127.4, 11389),
+    seeds=(0.0, 7507),
+    irnet=(66.2, 6329),
+    pseudo_labels=(130.9, 2133),
+    segmentation=(800.5, 0),
+    predictions=(483.0, 7535),
+)
+SET_SIZES = dict(
+    voc=(10582, 1464, 1449, 20000), coco=(82081, 2053, 40137, 60000)
+)  # images to learn from, scored, to validate; steps of DeepLabV2
+TRAINING_GB = dict(
+    classifier=7.0, irnet=3.3, segmentation=14.0
+)  # kept by autograd for a batch, with weights, gradients, momenta
+CRF_SECONDS = 0.74  # of one core, one image
+
 
 def _need(experiment):
     "(stage, recipe) of each stage that has to run, rows that share it counted once."
     done, last = {}, UNTIL.index(experiment.until)
-    stages = ['classifier', 'cams', 'seeds', 'irnet', 'pseudo_labels', 'segmentation', 'predictions'][:3+2*last]
+    stages = ['classifier', 'cams', 'seeds', 'irnet', 'pseudo_labels', 'segmentation', 'predictions'][: 3 + 2 * last]
     for row in experiment.rows:
         r = preset('paper', **row.settings)
         supervised = r.seg_labels == 'masks'
         for n, s in enumerate(stages):
-            if supervised and s not in ('segmentation', 'predictions'): continue
-            later = {f for t in stages[n+1:] for f in STAGE_FIELDS.get(t, ())}
-            key = tuple(str(v) for k, v in asdict(r).items() if k not in later and (not supervised or k.startswith(('seg_', 'predict_'))))
+            if supervised and s not in ('segmentation', 'predictions'):
+                continue
+            later = {f for t in stages[n + 1 :] for f in STAGE_FIELDS.get(t, ())}
+            key = tuple(
+                str(v)
+                for k, v in asdict(r).items()
+                if k not in later and (not supervised or k.startswith(('seg_', 'predict_')))
+            )
             done[s, key] = r
     return [(s, r) for (s, _), r in done.items()]
 
+
 def costs(
-    experiment:Experiment, # with the paper's settings
-)->dict[str, float]: # 'trainings' of classifiers, 'pflop', 'gpu_gb' of memory, 'crf_hours' of one core, 'gb' on disk; empty for scenes
+    experiment: Experiment,  # with the paper's settings
+) -> dict[
+    str, float
+]:  # 'trainings' of classifiers, 'pflop', 'gpu_gb' of memory, 'crf_hours' of one core, 'gb' on disk; empty for scenes
     "What an experiment takes, for one seed."
-    if experiment.data not in SET_SIZES: return {}
-    (train, score, val, steps), out = SET_SIZES[experiment.data], dict(trainings=0, pflop=0., gpu_gb=0., crf_hours=0., gb=0.)
+    if experiment.data not in SET_SIZES:
+        return {}
+    (train, score, val, steps), out = (
+        SET_SIZES[experiment.data],
+        dict(trainings=0, pflop=0.0, gpu_gb=0.0, crf_hours=0.0, gb=0.0),
+    )
     for stage, r in _need(experiment):
         all_maps = experiment.until != 'seeds'
-        images = dict(classifier=r.epochs*train, cams=score+val+(train if all_maps else 0), seeds=score, irnet=r.irn_epochs*train, pseudo_labels=train, segmentation=steps*r.seg_batch_size, predictions=val)[stage]
+        images = dict(
+            classifier=r.epochs * train,
+            cams=score + val + (train if all_maps else 0),
+            seeds=score,
+            irnet=r.irn_epochs * train,
+            pseudo_labels=train,
+            segmentation=steps * r.seg_batch_size,
+            predictions=val,
+        )[stage]
         gflop, size = STAGE_COSTS[stage]
         out['trainings'] += stage == 'classifier'
-        out['pflop'] += images*gflop/1e6
-        out['gpu_gb'] = max(out['gpu_gb'], TRAINING_GB.get(stage, 0.))
-        out['gb'] += (train if stage == 'irnet' else images)*size/1e9
-        out['crf_hours'] += dict(seeds=score, irnet=train, predictions=val).get(stage, 0)*CRF_SECONDS/3600
+        out['pflop'] += images * gflop / 1e6
+        out['gpu_gb'] = max(out['gpu_gb'], TRAINING_GB.get(stage, 0.0))
+        out['gb'] += (train if stage == 'irnet' else images) * size / 1e9
+        out['crf_hours'] += dict(seeds=score, irnet=train, predictions=val).get(stage, 0) * CRF_SECONDS / 3600
     return out
 
 # %% ../../nbs/7_results/03_experiments.ipynb #519c9fec
 def describe_experiments(
-    tflops:float=50., # sustained, of the GPU
-)->list[tuple[str, ...]]: # head and rows
+    tflops: float = 50.0,  # sustained, of the GPU
+) -> list[tuple[str, ...]]:  # head and rows
     "All experiments, and what each takes at the published sizes, for one seed."
-    rows = [('', 'shows', 'rows', 'trainings', f'GPU hours at {tflops:g} TFLOP/s', 'GB of GPU memory, at least', 'CRF hours of one core', 'GB on disk')]
+    rows = [
+        (
+            '',
+            'shows',
+            'rows',
+            'trainings',
+            f'GPU hours at {tflops:g} TFLOP/s',
+            'GB of GPU memory, at least',
+            'CRF hours of one core',
+            'GB on disk',
+        )
+    ]
     for name, e in EXPERIMENTS.items():
         c = costs(e)
-        rows.append((name, e.about + (' (COCO)' if e.data == 'coco' else ''), str(len(e.rows)), *(f'{v:.0f}' if v >= 10 or k == 'trainings' else f'{v:.1f}' for k, v in (c | dict(pflop=c['pflop']/tflops/3.6)).items())) if c
-                    else (name, e.about, str(len(e.rows)), str(len(e.rows)), 'minutes on a CPU', '–', '–', '–'))
+        rows.append(
+            (
+                name,
+                e.about + (' (COCO)' if e.data == 'coco' else ''),
+                str(len(e.rows)),
+                *(
+                    f'{v:.0f}' if v >= 10 or k == 'trainings' else f'{v:.1f}'
+                    for k, v in (c | dict(pflop=c['pflop'] / tflops / 3.6)).items()
+                ),
+            )
+            if c
+            else (name, e.about, str(len(e.rows)), str(len(e.rows)), 'minutes on a CPU', '–', '–', '–')
+        )
     return rows

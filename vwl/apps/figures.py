@@ -8,11 +8,14 @@ __all__ = ['cam_layer', 'label_layer', 'edge_layer', 'overlay', 'overlay_cam', '
            'Panel', 'ImageResults', 'data_uri']
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #43488eb7
-import base64, io, itertools
+import base64
+import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-import matplotlib, numpy as np
+import matplotlib
+import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -28,100 +31,122 @@ from ..data.cams import load_cams
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #bedeeb26
 def cam_layer(
-    cam:np.ndarray # (H, W) in [0, 1]
-)->np.ndarray: # (H, W, 4) uint8, opaque
+    cam: np.ndarray,  # (H, W) in [0, 1]
+) -> np.ndarray:  # (H, W, 4) uint8, opaque
     "A map in colours: dark blue = 0, yellow = 1 (cividis)."
     return matplotlib.colormaps['cividis'](cam, bytes=True)
 
+
 def label_layer(
-    label:np.ndarray # (H, W) uint8 ids
-)->np.ndarray: # (H, W, 4) uint8; the background is clear
+    label: np.ndarray,  # (H, W) uint8 ids
+) -> np.ndarray:  # (H, W, 4) uint8; the background is clear
     "Labels in VOC's colours."
     return np.dstack([voc_palette()[label], np.where(label > 0, 255, 0).astype(np.uint8)])
 
+
 def edge_layer(
-    edge:np.ndarray # (H, W) in [0, 1]
-)->np.ndarray: # (H, W, 4) uint8, opaque
+    edge: np.ndarray,  # (H, W) in [0, 1]
+) -> np.ndarray:  # (H, W, 4) uint8, opaque
     "Edges in black on white."
-    grey = (255*(1-edge)).round().astype(np.uint8)
+    grey = (255 * (1 - edge)).round().astype(np.uint8)
     return np.dstack([grey, grey, grey, np.full_like(grey, 255)])
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #01d43dbd
 def overlay(
-    image:np.ndarray, # (H, W, 3) uint8
-    layer:np.ndarray, # (H, W, 4) uint8
-    strength:float=.6, # opacity of the layer, in [0, 1]
-)->np.ndarray: # (H, W, 3) uint8
+    image: np.ndarray,  # (H, W, 3) uint8
+    layer: np.ndarray,  # (H, W, 4) uint8
+    strength: float = 0.6,  # opacity of the layer, in [0, 1]
+) -> np.ndarray:  # (H, W, 3) uint8
     "A layer over its image."
-    opacity = strength/255*layer[..., 3:]
-    return ((1-opacity)*image + opacity*layer[..., :3]).round().astype(np.uint8)
+    opacity = strength / 255 * layer[..., 3:]
+    return ((1 - opacity) * image + opacity * layer[..., :3]).round().astype(np.uint8)
+
 
 def overlay_cam(
-    image:np.ndarray, # (H, W, 3) uint8
-    cam:np.ndarray, # (H, W) in [0, 1]
-    strength:float=.6, # opacity of the map
-)->np.ndarray: # (H, W, 3) uint8
+    image: np.ndarray,  # (H, W, 3) uint8
+    cam: np.ndarray,  # (H, W) in [0, 1]
+    strength: float = 0.6,  # opacity of the map
+) -> np.ndarray:  # (H, W, 3) uint8
     "A map over its image."
     return overlay(image, cam_layer(cam), strength)
 
+
 def overlay_label(
-    image:np.ndarray, # (H, W, 3) uint8
-    label:np.ndarray, # (H, W) uint8 ids
-    strength:float=.6, # opacity of the labels; the background stays the image
-)->np.ndarray: # (H, W, 3) uint8
+    image: np.ndarray,  # (H, W, 3) uint8
+    label: np.ndarray,  # (H, W) uint8 ids
+    strength: float = 0.6,  # opacity of the labels; the background stays the image
+) -> np.ndarray:  # (H, W, 3) uint8
     "Labels over their image."
     return overlay(image, label_layer(label), strength)
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #24b07537
 class Grid(Figure):
     "A figure that draws itself in a notebook, small."
-    def __repr__(self): return f'{len(self.axes)} pictures'
-    def _repr_png_(self)->bytes:
-        self.savefig(drawn := io.BytesIO(), format='png', dpi=80, bbox_inches='tight', pad_inches=.05)
+
+    def __repr__(self):
+        return f'{len(self.axes)} pictures'
+
+    def _repr_png_(self) -> bytes:
+        self.savefig(drawn := io.BytesIO(), format='png', dpi=80, bbox_inches='tight', pad_inches=0.05)
         image = Image.open(drawn).convert('RGB')
-        palette = image.quantize(256, Image.Quantize.MAXCOVERAGE)             # a small file that keeps rare colours
+        palette = image.quantize(256, Image.Quantize.MAXCOVERAGE)  # a small file that keeps rare colours
         image.quantize(palette=palette).save(png := io.BytesIO(), format='png', optimize=True)
         return png.getvalue()
-    def save(self,
-        path:Path|str, # PNG to write
-    )->Path:
+
+    def save(
+        self,
+        path: Path | str,  # PNG to write
+    ) -> Path:
         "Write what a notebook shows."
-        with atomic_path(path) as p: p.write_bytes(self._repr_png_())
+        with atomic_path(path) as p:
+            p.write_bytes(self._repr_png_())
         return Path(path)
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #fa91bc7d
 def picture_grid(
-    rows:dict[str, Sequence[np.ndarray]], # what stands beside a row -> its pictures, (H, W, 3) uint8
-    titles:Sequence[str]=(), # above the columns
-    legend:dict[int, str]={}, # ids of labels in the pictures -> their names
-    heat:bool=False, # with the scale of `cam_layer`
-    side:float=1.5, # height of a picture, inches
-)->Grid:
+    rows: dict[str, Sequence[np.ndarray]],  # what stands beside a row -> its pictures, (H, W, 3) uint8
+    titles: Sequence[str] = (),  # above the columns
+    legend: dict[int, str] | None = None,  # ids of labels in the pictures -> their names
+    heat: bool = False,  # with the scale of `cam_layer`
+    side: float = 1.5,  # height of a picture, inches
+) -> Grid:
     "Pictures in rows and columns, with the names of the labels' colours below."
-    widths = [max(p.shape[1]/p.shape[0] for p in ps if p is not None) for ps in itertools.zip_longest(*rows.values())]
-    figure = Grid((side*sum(widths)+.5*heat, side*len(rows)+.3*bool(titles)+.3*bool(legend)), layout='compressed')
+    widths = [max(p.shape[1] / p.shape[0] for p in ps if p is not None) for ps in itertools.zip_longest(*rows.values())]
+    figure = Grid(
+        (side * sum(widths) + 0.5 * heat, side * len(rows) + 0.3 * bool(titles) + 0.3 * bool(legend)),
+        layout='compressed',
+    )
     axes = figure.subplots(len(rows), len(widths), squeeze=False, width_ratios=widths)
-    figure.get_layout_engine().set(w_pad=.02, h_pad=.02)
-    for ax in axes.flat: ax.set(xticks=[], yticks=[], frame_on=False)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[], frame_on=False)
     for line, (name, pictures) in zip(axes, rows.items()):
         line[0].set_ylabel(name, fontsize=8, parse_math=False)
-        for ax, picture in zip(line, pictures): ax.imshow(picture)
-    for ax, title in zip(axes[0], titles): ax.set_title(title, fontsize=8, parse_math=False)
-    if heat: figure.colorbar(ScalarMappable(cmap='cividis'), ax=axes, ticks=[0, 1], aspect=12, shrink=.8)
-    if legend: _label_legend(figure, legend)
+        for ax, picture in zip(line, pictures):
+            ax.imshow(picture)
+    for ax, title in zip(axes[0], titles):
+        ax.set_title(title, fontsize=8, parse_math=False)
+    if heat:
+        figure.colorbar(ScalarMappable(cmap='cividis'), ax=axes, ticks=[0, 1], aspect=12, shrink=0.8)
+    if legend:
+        _label_legend(figure, legend)
     return figure
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #cb25cfb1
 def _label_legend(figure, names):
     "The colours of labels with their names, below a figure."
-    patches = [Patch(color=voc_palette()[k]/255, label=name) for k, name in names.items()]
-    legend = figure.legend(handles=patches, loc='outside lower center', ncols=6, fontsize=8, frameon=False, handlelength=1)
-    for text in legend.get_texts(): text.set_parse_math(False)
+    patches = [Patch(color=voc_palette()[k] / 255, label=name) for k, name in names.items()]
+    legend = figure.legend(
+        handles=patches, loc='outside lower center', ncols=6, fontsize=8, frameon=False, handlelength=1
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
 
 def label_names(
-    label:np.ndarray, # (H, W) uint8 ids
-    classes:Sequence[str], # name of id 1, 2, ...
-)->dict[int, str]: # id -> name
+    label: np.ndarray,  # (H, W) uint8 ids
+    classes: Sequence[str],  # name of id 1, 2, ...
+) -> dict[int, str]:  # id -> name
     "The names of the labels in a mask; 255 is void."
     names = {0: 'background', **dict(enumerate(classes, 1)), 255: 'void'}
     return {int(k): names.get(int(k), f'id {k}') for k in np.unique(label) if k}
@@ -129,118 +154,184 @@ def label_names(
 # %% ../../nbs/6_pictures/01_figures.ipynb #dbceaefd
 class Drawing:
     "Something that draws itself in a notebook; subclasses say how in `draw`."
-    def draw(self)->Grid: raise NotImplementedError
-    def _repr_png_(self)->bytes: return self.draw()._repr_png_()
+
+    def draw(self) -> Grid:
+        raise NotImplementedError
+
+    def _repr_png_(self) -> bytes:
+        return self.draw()._repr_png_()
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #47d07566
 class Sample(Drawing):
     "An image of a data set, its tags, and its true mask if there is one."
-    def __init__(self,
-        images:ImageSet, # where it is
-        i:int, # its number
-    ): self.images, self.i = images, i
-    def __repr__(self): return f'{self.images.names[self.i]}: {" ".join(self.images.tags(self.i)) or "no tags"}'
+
+    def __init__(
+        self,
+        images: ImageSet,  # where it is
+        i: int,  # its number
+    ):
+        self.images, self.i = images, i
+
+    def __repr__(self):
+        return f'{self.images.names[self.i]}: {" ".join(self.images.tags(self.i)) or "no tags"}'
 
     def draw(self):
         image, path = np.asarray(self.images.image(self.i)), self.images.mask_path(self.i)
-        if not (path and path.is_file()): return picture_grid({'': [image]}, [repr(self)], side=2.2)
+        if not (path and path.is_file()):
+            return picture_grid({'': [image]}, [repr(self)], side=2.2)
         truth = self.images.mask(self.i)
-        return picture_grid({'': [image, overlay_label(image, truth)]}, [repr(self), 'truth'], label_names(truth, self.images.classes), side=2.2)
+        return picture_grid(
+            {'': [image, overlay_label(image, truth)]},
+            [repr(self), 'truth'],
+            label_names(truth, self.images.classes),
+            side=2.2,
+        )
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #e822739c
 class Cams(Drawing):
     "The maps that a run has made of a scored image, over the image."
-    def __init__(self,
-        run:Run, # with CAMs
-        i:int, # number of the scored image
-    ): self.run, self.i = run, i
-    def __repr__(self): return f'{self.run.scored.names[self.i]}: maps of {self.run.folder.name}'
+
+    def __init__(
+        self,
+        run: Run,  # with CAMs
+        i: int,  # number of the scored image
+    ):
+        self.run, self.i = run, i
+
+    def __repr__(self):
+        return f'{self.run.scored.names[self.i]}: maps of {self.run.folder.name}'
 
     def draw(self):
         image = np.asarray(self.run.scored.image(self.i))
         cams, keys = load_cams(self.run.cam_path(self.run.scored.names[self.i]), at=image.shape[:2])
-        names = [self.run.scored.classes[k-1] for k in keys]
-        return picture_grid({'': [image, *(overlay_cam(image, c) for c in cams)]}, [self.run.scored.names[self.i], *names], heat=True, side=2.2)
+        names = [self.run.scored.classes[k - 1] for k in keys]
+        return picture_grid(
+            {'': [image, *(overlay_cam(image, c) for c in cams)]},
+            [self.run.scored.names[self.i], *names],
+            heat=True,
+            side=2.2,
+        )
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #964f4b25
 def masks_made(
-    run:Run, # some of whose stages are done
-    name:str, # of an image
-)->dict[str, Path]: # caption -> file
+    run: Run,  # some of whose stages are done
+    name: str,  # of an image
+) -> dict[str, Path]:  # caption -> file
     "The masks that a run has made of an image, in the order of the road."
-    every = {'mask by threshold': run.seed_path('cam', name), 'mask by CRF': run.seed_path('crf', name), 'pseudo label': run.pseudo_label_path(name),
-             'prediction': run.prediction_path('network', name), 'prediction + CRF': run.prediction_path('crf', name)}
+    every = {
+        'mask by threshold': run.seed_path('cam', name),
+        'mask by CRF': run.seed_path('crf', name),
+        'pseudo label': run.pseudo_label_path(name),
+        'prediction': run.prediction_path('network', name),
+        'prediction + CRF': run.prediction_path('crf', name),
+    }
     return {caption: path for caption, path in every.items() if path.exists()}
 
+
 def on_all_images(
-    run:Run, # some of whose stages are done
-)->Run: # with them as its scored images
+    run: Run,  # some of whose stages are done
+) -> Run:  # with them as its scored images
     "The run on every image that it has made something of: the scored ones, then the others that it predicted."
     images = replace(run, train=run.scored, scored=run.val).labelled
-    return run.with_images(images.select([i for i, n in enumerate(images.names) if run.cam_path(n).exists() or masks_made(run, n)]))
+    return run.with_images(
+        images.select([i for i, n in enumerate(images.names) if run.cam_path(n).exists() or masks_made(run, n)])
+    )
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #3ffce025
 @dataclass(frozen=True)
 class ImageScore:
     "How a mask of one image agrees with the truth."
-    miou: float # mean over the classes that the image shows, background too
-    iou: dict[int, float] # of each class that is shown or predicted; 0 is background
+
+    miou: float  # mean over the classes that the image shows, background too
+    iou: dict[int, float]  # of each class that is shown or predicted; 0 is background
+
 
 def image_scores(
-    run:Run, # on one image
-)->dict[str, ImageScore]: # caption of `masks_made` -> score; empty without a true mask, or with one that is all void
+    run: Run,  # on one image
+) -> dict[str, ImageScore]:  # caption of `masks_made` -> score; empty without a true mask, or with one that is all void
     "The scores of what a run has made of its one image; can run in a worker process."
-    if not (run.scored.mask_path(0) or Path('')).is_file(): return {}
-    truth, n, out = run.scored.mask(0), len(run.scored.classes)+1, {}
+    if not (run.scored.mask_path(0) or Path('')).is_file():
+        return {}
+    truth, n, out = run.scored.mask(0), len(run.scored.classes) + 1, {}
     for caption, path in masks_made(run, run.scored.names[0]).items():
         label = load_label(path)
-        if label.shape != truth.shape or label.max() >= n: raise InputError(f'{path}: not a mask of this run; delete it, and make it again with the command of its stage')
+        if label.shape != truth.shape or label.max() >= n:
+            raise InputError(
+                f'{path}: not a mask of this run; delete it, and make it again with the command of its stage'
+            )
         N = confusion_matrix(label, truth, n)
-        if N.any(): out[caption] = ImageScore(mean_iou(N), {k: float(v) for k, v in enumerate(class_iou(N)) if np.isfinite(v)})
+        if N.any():
+            out[caption] = ImageScore(mean_iou(N), {k: float(v) for k, v in enumerate(class_iou(N)) if np.isfinite(v)})
     return out
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #840471b6
 @dataclass(frozen=True)
 class Panel:
     "A picture of a row."
+
     caption: str
-    layer: np.ndarray|None = None # (H, W, 4) uint8; None = the photograph alone
-    kind: str = 'mask' # 'map', 'mask' or 'edges'; edges hide the photograph
+    layer: np.ndarray | None = None  # (H, W, 4) uint8; None = the photograph alone
+    kind: str = 'mask'  # 'map', 'mask' or 'edges'; edges hide the photograph
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #00b90f81
 class ImageResults(Drawing):
     "Everything that a run has made of an image, in the order of the road."
-    def __init__(self,
-        run:Run, # some of whose stages are done
-        i:int, # number of the scored image
-        irnet:IRNet|None=None, # draws edges
-        beside:dict[str, Run]={}, # name -> other run, whose maps and last mask come after the truth
-        device:str='cpu', # of `irnet`
-        side:int=256, # of the pictures at most, pixels
+
+    def __init__(
+        self,
+        run: Run,  # some of whose stages are done
+        i: int,  # number of the scored image
+        irnet: IRNet | None = None,  # draws edges
+        beside: dict[str, Run] | None = None,  # name -> other run, whose maps and last mask come after the truth
+        device: str = 'cpu',  # of `irnet`
+        side: int = 256,  # of the pictures at most, pixels
     ):
         self.run, self.i, self.name, self.photograph = run, i, run.scored.names[i], run.scored.image(i)
         whole = working_image(self.photograph, run.recipe.cam_long_side)
         self.photograph.thumbnail((side, side))
-        self.found = set()                                                    # ids in the masks
-        rest = [p for name, r in beside.items() for p in (*self._maps(r, f', {name}'), *self._masks(r, f', {name}')[-1:])]
-        edges = [Panel('edges', edge_layer(edge_map(irnet, whole, device)[0][0].cpu().numpy()), 'edges')] if irnet and run.cam_path(self.name).exists() else []
+        self.found = set()  # ids in the masks
+        rest = [
+            p
+            for name, r in (beside or {}).items()
+            for p in (*self._maps(r, f', {name}'), *self._masks(r, f', {name}')[-1:])
+        ]
+        edges = (
+            [Panel('edges', edge_layer(edge_map(irnet, whole, device)[0][0].cpu().numpy()), 'edges')]
+            if irnet and run.cam_path(self.name).exists()
+            else []
+        )
         masks = self._masks(run)
         seeds = sum(p.caption in ('mask by threshold', 'mask by CRF') for p in masks)
-        self.panels = [Panel('photograph'), *self._maps(run), *masks[:seeds], *edges, *masks[seeds:], *self._truth(), *rest]
-    def __repr__(self): return f'{self.name}: {", ".join(p.caption for p in self.panels)}'
+        self.panels = [
+            Panel('photograph'),
+            *self._maps(run),
+            *masks[:seeds],
+            *edges,
+            *masks[seeds:],
+            *self._truth(),
+            *rest,
+        ]
+
+    def __repr__(self):
+        return f'{self.name}: {", ".join(p.caption for p in self.panels)}'
 
     def _maps(self, run, suffix=''):
         "A panel for each map."
-        if not run.cam_path(self.name).exists(): return []
+        if not run.cam_path(self.name).exists():
+            return []
         cams = zip(*load_cams(run.cam_path(self.name), at=self.photograph.size[::-1]))
-        return [Panel(f'map of {run.scored.classes[k-1]}{suffix}', cam_layer(c), 'map') for c, k in cams]
+        return [Panel(f'map of {run.scored.classes[k - 1]}{suffix}', cam_layer(c), 'map') for c, k in cams]
 
     def _label(self, caption, label):
         "A panel of a mask, at the size of the pictures."
         self.found |= set(np.unique(label))
-        return Panel(caption, label_layer(np.asarray(Image.fromarray(label).resize(self.photograph.size, Image.Resampling.NEAREST))))
+        return Panel(
+            caption,
+            label_layer(np.asarray(Image.fromarray(label).resize(self.photograph.size, Image.Resampling.NEAREST))),
+        )
 
-    def _masks(self, run, suffix=''): return [self._label(c+suffix, load_label(p)) for c, p in masks_made(run, self.name).items()]
+    def _masks(self, run, suffix=''):
+        return [self._label(c + suffix, load_label(p)) for c, p in masks_made(run, self.name).items()]
 
     def _truth(self):
         there = (self.run.scored.mask_path(self.i) or Path('')).is_file()
@@ -248,16 +339,27 @@ class ImageResults(Drawing):
 
     def draw(self):
         photograph = np.asarray(self.photograph)
-        fit = lambda layer: np.asarray(Image.fromarray(layer).resize(self.photograph.size))
-        drawn = [photograph if p.layer is None else overlay(photograph, fit(p.layer), 1. if p.kind == 'edges' else .6) for p in self.panels]
-        return picture_grid({'': drawn}, [p.caption for p in self.panels], label_names(np.array(sorted(self.found)), self.run.scored.classes), side=1.3)
+
+        def fit(layer):
+            return np.asarray(Image.fromarray(layer).resize(self.photograph.size))
+
+        drawn = [
+            photograph if p.layer is None else overlay(photograph, fit(p.layer), 1.0 if p.kind == 'edges' else 0.6)
+            for p in self.panels
+        ]
+        return picture_grid(
+            {'': drawn},
+            [p.caption for p in self.panels],
+            label_names(np.array(sorted(self.found)), self.run.scored.classes),
+            side=1.3,
+        )
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #fee26650
 def data_uri(
-    picture:np.ndarray, # (H, W, 3) or (H, W, 4) uint8
-    side:int=256, # larger pictures are shrunk to this, pixels
-    exact:bool=False, # keep each colour as it is
-)->str: # 'data:image/webp;base64,...'
+    picture: np.ndarray,  # (H, W, 3) or (H, W, 4) uint8
+    side: int = 256,  # larger pictures are shrunk to this, pixels
+    exact: bool = False,  # keep each colour as it is
+) -> str:  # 'data:image/webp;base64,...'
     "A picture as an address that holds it."
     image = Image.fromarray(picture)
     image.thumbnail((side, side), Image.Resampling.NEAREST if exact else Image.Resampling.BICUBIC)

@@ -7,11 +7,14 @@ __all__ = ['results_table', 'format_table', 'Results', 'write_overlays', 'classe
            'training_curves', 'words_section', 'write_report']
 
 # %% ../../nbs/6_pictures/04_report.ipynb #28625ff7
-import html, json, math
+import html
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-import matplotlib, numpy as np
+import matplotlib
+import numpy as np
 from PIL import Image
 from .charts import CHART_STYLE, bar_chart, chart_key, line_chart, scatter_chart
 from ..data.images import ImageSet
@@ -28,59 +31,115 @@ from ..engine.workers import progress
 
 # %% ../../nbs/6_pictures/04_report.ipynb #d2d019c1
 def results_table(
-    runs:dict[str, Run], # name -> run that has been evaluated
-)->list[tuple[str, str, float, str]]: # (run, stage, mIoU, what it depends on)
+    runs: dict[str, Run],  # name -> run that has been evaluated
+) -> list[tuple[str, str, float, str]]:  # (run, stage, mIoU, what it depends on)
     "The mIoU of each stage of each run, with the setting that the figure depends on."
     rows = []
     for name, run in runs.items():
-        m = read_json(run.folder/'metrics.json')
-        if 'cam' in m: rows += [(name, 'CAM', m['cam']['miou'], f'threshold {m["cam"]["threshold"]:g}'),
-                                (name, 'CAM, best threshold', m['cam_best']['miou'], f'threshold {m["cam_best"]["threshold"]:g}, chosen on the scored images')]
-        if 'crf' in m: rows.append((name, 'CAM + CRF', m['crf']['miou'], f'CRF {m["crf"]["setting"]}, background {m["crf"]["background"]:g}'))
-        if 'pseudo' in m: rows.append((name, 'CAM + IRNet', m['pseudo']['miou'], f'background {m["pseudo"]["background"]:g}'))
+        m = read_json(run.folder / 'metrics.json')
+        if 'cam' in m:
+            rows += [
+                (name, 'CAM', m['cam']['miou'], f'threshold {m["cam"]["threshold"]:g}'),
+                (
+                    name,
+                    'CAM, best threshold',
+                    m['cam_best']['miou'],
+                    f'threshold {m["cam_best"]["threshold"]:g}, chosen on the scored images',
+                ),
+            ]
+        if 'crf' in m:
+            rows.append(
+                (
+                    name,
+                    'CAM + CRF',
+                    m['crf']['miou'],
+                    f'CRF {m["crf"]["setting"]}, background {m["crf"]["background"]:g}',
+                )
+            )
+        if 'pseudo' in m:
+            rows.append((name, 'CAM + IRNet', m['pseudo']['miou'], f'background {m["pseudo"]["background"]:g}'))
         for kind in 'segmentation', 'segmentation_crf':
-            if kind not in m: continue
-            s, learned = m[kind], dict(pseudo='pseudo labels', masks='true masks', crf='CRF seeds', cam='seeds')[m[kind]['labels']]
-            rows.append((name, 'DeepLabV2'+(' + CRF' if s['crf'] != 'none' else ''), s['miou'], f'learned from {learned}, on {s["images"]} of {s["of"]} validation images' + (f', CRF {s["crf"]}' if s['crf'] != 'none' else '')))
-    return [(name, stage, miou, note+_paper(runs[name], stage)) for name, stage, miou, note in rows]
+            if kind not in m:
+                continue
+            s, learned = (
+                m[kind],
+                dict(pseudo='pseudo labels', masks='true masks', crf='CRF seeds', cam='seeds')[m[kind]['labels']],
+            )
+            rows.append(
+                (
+                    name,
+                    'DeepLabV2' + (' + CRF' if s['crf'] != 'none' else ''),
+                    s['miou'],
+                    f'learned from {learned}, on {s["images"]} of {s["of"]} validation images'
+                    + (f', CRF {s["crf"]}' if s['crf'] != 'none' else ''),
+                )
+            )
+    return [(name, stage, miou, note + _paper(runs[name], stage)) for name, stage, miou, note in rows]
+
 
 def _paper(run, stage):
     "What the paper has for a stage of a run, if it has anything for these lists and this network."
     figure, r = paper_figure(read_dataset(run.train.root), run.recipe, stage), run.recipe
-    if figure is None or run.imported.exists(): return ''
-    other = min(([f.name for f in fields(r) if not f.name.endswith('_list') and f.name not in ('seed', 'words') and getattr(r, f.name) != getattr(preset(name, words=r.words), f.name)]
-                 for name in ('paper', 'code')), key=len)
-    return f'; the paper {figure}' + (f', but here {", ".join(other[:4])}{", ..." if len(other) > 4 else ""} differ' if other else '')
+    if figure is None or run.imported.exists():
+        return ''
+    other = min(
+        (
+            [
+                f.name
+                for f in fields(r)
+                if not f.name.endswith('_list')
+                and f.name not in ('seed', 'words')
+                and getattr(r, f.name) != getattr(preset(name, words=r.words), f.name)
+            ]
+            for name in ('paper', 'code')
+        ),
+        key=len,
+    )
+    return f'; the paper {figure}' + (
+        f', but here {", ".join(other[:4])}{", ..." if len(other) > 4 else ""} differ' if other else ''
+    )
+
 
 def format_table(
-    rows:Sequence[tuple[str, str, float, str]] # of `results_table`
-)->str:
+    rows: Sequence[tuple[str, str, float, str]],  # of `results_table`
+) -> str:
     "The table as text."
     widths = [max(len(str(r[i])) for r in rows) for i in (0, 1)]
-    return '\n'.join(f'{a:{widths[0]}}  {b:{widths[1]}}  {100*v:5.1f}  {note}' for a, b, v, note in rows)
+    return '\n'.join(f'{a:{widths[0]}}  {b:{widths[1]}}  {100 * v:5.1f}  {note}' for a, b, v, note in rows)
 
 # %% ../../nbs/6_pictures/04_report.ipynb #2d539464
 class Results:
     "The scores of runs; in a notebook they show themselves as a table."
-    def __init__(self,
-        runs:dict[str, Run], # name -> run that has been evaluated
-    ): self.rows = results_table(runs)
-    def __repr__(self): return format_table(self.rows)
+
+    def __init__(
+        self,
+        runs: dict[str, Run],  # name -> run that has been evaluated
+    ):
+        self.rows = results_table(runs)
+
+    def __repr__(self):
+        return format_table(self.rows)
+
     def _repr_markdown_(self):
-        cells = [(a, b, f'{100*v:.1f}', note) for a, b, v, note in self.rows]
-        return '\n'.join(f'| {" | ".join(c.replace("|", "&#124;") for c in row)} |' for row in [('run', 'stage', 'mIoU', 'depends on'), ['---']*4, *cells])
+        cells = [(a, b, f'{100 * v:.1f}', note) for a, b, v, note in self.rows]
+        return '\n'.join(
+            f'| {" | ".join(c.replace("|", "&#124;") for c in row)} |'
+            for row in [('run', 'stage', 'mIoU', 'depends on'), ['---'] * 4, *cells]
+        )
 
 # %% ../../nbs/6_pictures/04_report.ipynb #7d1688be
 def write_overlays(
-    run:Run, # with predictions
+    run: Run,  # with predictions
 ):
     "A JPEG of each predicted mask over its image into `predictions/overlay/`."
     kind = 'network' if run.recipe.predict_crf == 'none' else 'crf'
     for i, name in enumerate(run.val.names):
-        path = run.folder/'predictions'/'overlay'/f'{name}.jpg'
-        if path.exists(): continue
+        path = run.folder / 'predictions' / 'overlay' / f'{name}.jpg'
+        if path.exists():
+            continue
         painted = overlay_label(np.asarray(run.val.image(i)), load_label(run.prediction_path(kind, name)))
-        with atomic_path(path) as p: Image.fromarray(painted).save(p, format='jpeg', quality=90)
+        with atomic_path(path) as p:
+            Image.fromarray(painted).save(p, format='jpeg', quality=90)
 
 # %% ../../nbs/6_pictures/04_report.ipynb #efe8247a
 def _chip(k, text):
@@ -88,180 +147,350 @@ def _chip(k, text):
     colour = '#%02x%02x%02x' % tuple(voc_palette()[k])
     return f'<span class="chip"><i style="background:{colour}"></i>{html.escape(text)}</span>'
 
-def _card(title, *parts): return f'<div class="card"><h3>{html.escape(title)}</h3>{"".join(parts)}</div>'
+
+def _card(title, *parts):
+    return f'<div class="card"><h3>{html.escape(title)}</h3>{"".join(parts)}</div>'
+
 
 def _table(head, rows, kind=''):
     "A table of HTML cells that can be moved sideways on a narrow screen."
-    lines = ''.join(f'<tr>{"".join(c if c.startswith(("<td", "<th")) else "<td>"+c for c in row)}' for row in rows)
-    return f'<div class="wide"><table class="{kind}"><tr>{"".join("<th>"+html.escape(h) for h in head)}{lines}</table></div>'
+    lines = ''.join(f'<tr>{"".join(c if c.startswith(("<td", "<th")) else "<td>" + c for c in row)}' for row in rows)
+    return (
+        '<div class="wide"><table '
+        f'class="{kind}"><tr>{"".join("<th>" + html.escape(h) for h in head)}{lines}</table></div>'
+    )
+
 
 def _scale(name, low, high):
     "The colours of a scale between its ends."
-    stops = ','.join('rgb(%d %d %d)' % tuple(c[:3]) for c in matplotlib.colormaps[name](np.linspace(0, 1, 9), bytes=True))
+    stops = ','.join(
+        'rgb(%d %d %d)' % tuple(c[:3]) for c in matplotlib.colormaps[name](np.linspace(0, 1, 9), bytes=True)
+    )
     return f'<span class="scale">{low} <i style="background:linear-gradient(90deg,{stops})"></i> {high}</span>'
 
 # %% ../../nbs/6_pictures/04_report.ipynb #63587479
 def _picture(panel, name, score):
     "A panel over its row's photograph, and its caption."
-    caption = html.escape(panel.caption + (f' {100*score.miou:.1f}' if score else ''))
-    if panel.layer is None: return f'<figure><div class="pic" role="img" aria-label="photograph {html.escape(name)}"></div><figcaption>{caption}</figcaption></figure>'
+    caption = html.escape(panel.caption + (f' {100 * score.miou:.1f}' if score else ''))
+    if panel.layer is None:
+        return (
+            '<figure><div class="pic" role="img" aria-label="photograph '
+            f'{html.escape(name)}"></div><figcaption>{caption}</figcaption></figure>'
+        )
     uri = data_uri(panel.layer[..., :3], 96) if panel.kind != 'mask' else data_uri(panel.layer, exact=True)
-    return f'<figure><div class="pic {panel.kind}"><img src="{uri}" alt="{html.escape(panel.caption)}" loading="lazy"></div><figcaption>{caption}</figcaption></figure>'
+    return (
+        f'<figure><div class="pic {panel.kind}"><img src="{uri}" alt="{html.escape(panel.caption)}" '
+        f'loading="lazy"></div><figcaption>{caption}</figcaption></figure>'
+    )
 
 # %% ../../nbs/6_pictures/04_report.ipynb #96d1d501
 def classes_shown(
-    images:ImageSet, # with tags
-    i:int, # number of an image
-    scores:dict[str, ImageScore], # of what was made of it
-)->list[int]: # ids 1..C, rising
+    images: ImageSet,  # with tags
+    i: int,  # number of an image
+    scores: dict[str, ImageScore],  # of what was made of it
+) -> list[int]:  # ids 1..C, rising
     "The classes of an image: those of its tags, and those that its true mask or its last one shows."
     found = set(list(scores.values())[-1].iou) if scores else set()
-    return sorted({int(k)+1 for k in np.flatnonzero(images.labels[i])} | found-{0})
+    return sorted({int(k) + 1 for k in np.flatnonzero(images.labels[i])} | found - {0})
+
 
 def page_row(
-    made:ImageResults, # of one image
-    scores:dict[str, ImageScore], # caption -> score; empty without a true mask
-)->str: # HTML
+    made: ImageResults,  # of one image
+    scores: dict[str, ImageScore],  # caption -> score; empty without a true mask
+) -> str:  # HTML
     "An image of the page: name, classes and scores, then the pictures."
     images, last = made.run.scored, list(scores.values())[-1] if scores else None
     keys = classes_shown(images, made.i, scores)
-    chips = ''.join(_chip(k, images.classes[k-1] + (f' {100*last.iou[k]:.1f}' if last and k in last.iou else '')) for k in keys)
+    chips = ''.join(
+        _chip(k, images.classes[k - 1] + (f' {100 * last.iou[k]:.1f}' if last and k in last.iou else '')) for k in keys
+    )
     iou = {'': round(last.miou, 4)} | {str(k): round(v, 4) for k, v in last.iou.items()} if last else {}
-    data = f'data-name="{html.escape(made.name)}" data-classes="{" ".join(map(str, keys))}" data-iou="{html.escape(json.dumps(iou))}"'
-    mean = f'<b>mIoU {100*last.miou:.1f}</b>' if last else ''
+    data = (
+        f'data-name="{html.escape(made.name)}" data-classes="{" ".join(map(str, keys))}" '
+        f'data-iou="{html.escape(json.dumps(iou))}"'
+    )
+    mean = f'<b>mIoU {100 * last.miou:.1f}</b>' if last else ''
     photograph = data_uri(np.asarray(made.photograph))
     pictures = ''.join(_picture(p, made.name, scores.get(p.caption)) for p in made.panels)
-    return (f'<article {data}><h3>{html.escape(made.name)}</h3><p>{mean} {chips}</p>'
-            f'<div class="pics" style="--photo:url({photograph});--shape:{made.photograph.width}/{made.photograph.height}">{pictures}</div></article>')
+    return (
+        f'<article {data}><h3>{html.escape(made.name)}</h3><p>{mean} {chips}</p>'
+        '<div class="pics" '
+        f'style="--photo:url({photograph});--shape:{made.photograph.width}/{made.photograph.height}">{pictures}</div></article>'  # noqa: E501
+    )
 
 # %% ../../nbs/6_pictures/04_report.ipynb #d0da33dc
 def chosen_images(
-    scores:Sequence[float|None], # of all images; None = no true mask
-    pictures:int, # spread evenly over them
-    worst:int, # those with the lowest scores
-)->list[int]: # rising
+    scores: Sequence[float | None],  # of all images; None = no true mask
+    pictures: int,  # spread evenly over them
+    worst: int,  # those with the lowest scores
+) -> list[int]:  # rising
     "The numbers of the images that a page shows."
-    even = np.linspace(0, len(scores)-1, min(pictures, len(scores))).round().astype(int).tolist() if len(scores) else []
+    even = (
+        np.linspace(0, len(scores) - 1, min(pictures, len(scores))).round().astype(int).tolist() if len(scores) else []
+    )
     known = [i for i, s in enumerate(scores) if s is not None]
     return sorted({*even, *sorted(known, key=lambda i: scores[i])[:worst]})
 
 # %% ../../nbs/6_pictures/04_report.ipynb #b3666ef6
-_POOLING = dict(hp='hybrid pooling', gap='average pooling', gmp='maximum pooling', gwrp='rank pooling', lse='log-sum-exp pooling')
-_WORDS = dict(learned='{} visual words learned by gradient (VWL-L)', memory='{} visual words in a memory bank (VWL-M)', none='no visual words')
+_POOLING = dict(
+    hp='hybrid pooling', gap='average pooling', gmp='maximum pooling', gwrp='rank pooling', lse='log-sum-exp pooling'
+)
+_WORDS = dict(
+    learned='{} visual words learned by gradient (VWL-L)',
+    memory='{} visual words in a memory bank (VWL-M)',
+    none='no visual words',
+)
 _LABELS = dict(pseudo='pseudo labels', crf='CRF seeds', cam='threshold seeds', masks='true masks')
 
+
 def glance(
-    run:Run, # some of whose stages are done
-)->dict[str, str]: # what -> its settings
+    run: Run,  # some of whose stages are done
+) -> dict[str, str]:  # what -> its settings
     "What was done, in a line a stage; stages that weren't done are left out."
-    r, listed, made = run.recipe, lambda values: ', '.join(f'{v:g}' for v in values), lambda stage: (run.folder/stage).exists()
-    crf = lambda name: 'no CRF' if name == 'none' else f'CRF {name}'
-    out = dict(data=f'{run.train.root.resolve().name}: {len(run.train.classes)} classes, {len(run.train)} images to learn from; seed {r.seed}')
-    if made('classifier'): out['classifier'] = f'{r.backbone}, {_POOLING[r.pooling]}, {_WORDS[r.words].format(r.n_words)}; epochs {r.epochs}, crops of {r.crop} pixels'
-    if made('cams'): out['maps'] = f'{len(run.scored)} images; scales {listed(r.scales)}{", mirrored too" if r.flip else ""}; of ' + ("the images' own tags" if r.tags == 'given' else 'the tags that the classifier predicts')
-    if run.imported.exists(): out['maps'] = f'{len(run.scored)} images; imported'
-    if made('seeds'): out['seeds'] = f'threshold {r.threshold:g}; {crf(r.crf)}' + (f', background {r.crf_background:g}' if r.crf != 'none' else '')
-    if made('irnet'): out['IRNet'] = f'{r.irn_backbone}, epochs {r.irn_epochs}; sure of objects above {r.irn_foreground:g}, of background below {r.irn_background:g}; background {r.walk_background:g} after the random walk'
-    if made('segmentation'): out['DeepLabV2'] = f'{r.seg_backbone}, {r.seg_steps} steps of {r.seg_batch_size} images, learned from {_LABELS[r.seg_labels]}; {len(run.val)} images predicted, {crf(r.predict_crf)}'
+    r, listed, made = (
+        run.recipe,
+        lambda values: ', '.join(f'{v:g}' for v in values),
+        lambda stage: (run.folder / stage).exists(),
+    )
+
+    def crf(name):
+        return 'no CRF' if name == 'none' else f'CRF {name}'
+
+    out = dict(
+        data=f'{run.train.root.resolve().name}: {len(run.train.classes)} classes, {len(run.train)} images to learn '
+        f'from; seed {r.seed}'
+    )
+    if made('classifier'):
+        out['classifier'] = (
+            f'{r.backbone}, {_POOLING[r.pooling]}, {_WORDS[r.words].format(r.n_words)}; epochs {r.epochs}, '
+            f'crops of {r.crop} pixels'
+        )
+    if made('cams'):
+        out['maps'] = (
+            f'{len(run.scored)} images; scales {listed(r.scales)}{", mirrored too" if r.flip else ""}; of '
+            + ("the images' own tags" if r.tags == 'given' else 'the tags that the classifier predicts')
+        )
+    if run.imported.exists():
+        out['maps'] = f'{len(run.scored)} images; imported'
+    if made('seeds'):
+        out['seeds'] = f'threshold {r.threshold:g}; {crf(r.crf)}' + (
+            f', background {r.crf_background:g}' if r.crf != 'none' else ''
+        )
+    if made('irnet'):
+        out['IRNet'] = (
+            f'{r.irn_backbone}, epochs {r.irn_epochs}; sure of objects above {r.irn_foreground:g}, of '
+            f'background below {r.irn_background:g}; background {r.walk_background:g} after the random walk'
+        )
+    if made('segmentation'):
+        out['DeepLabV2'] = (
+            f'{r.seg_backbone}, {r.seg_steps} steps of {r.seg_batch_size} images, learned from '
+            f'{_LABELS[r.seg_labels]}; {len(run.val)} images predicted, {crf(r.predict_crf)}'
+        )
     return out
 
 # %% ../../nbs/6_pictures/04_report.ipynb #6c6aad88
 def _settings(run):
     "A table of all settings, with the paper's where they differ."
-    show = lambda v: html.escape(' '.join(map(str, v)) if isinstance(v, tuple) else Path(v).name if isinstance(v, str) else str(v)) or '–'
+
+    def show(v):
+        return (
+            html.escape(
+                ' '.join(map(str, v)) if isinstance(v, tuple) else Path(v).name if isinstance(v, str) else str(v)
+            )
+            or '–'
+        )
+
     here, paper = asdict(run.recipe), asdict(preset('paper', words=run.recipe.words))
-    table = _table(['setting', 'here', 'paper, where it differs'], [(k, show(v), show(paper[k]) if v != paper[k] else '') for k, v in here.items()])
+    table = _table(
+        ['setting', 'here', 'paper, where it differs'],
+        [(k, show(v), show(paper[k]) if v != paper[k] else '') for k, v in here.items()],
+    )
     return f'<details><summary>All settings</summary>{table}</details>'
+
 
 def _about(run):
     "The section on recipe and data."
-    versions = read_json(run.folder/'recipe.json').get('versions', {})
+    versions = read_json(run.folder / 'recipe.json').get('versions', {})
     facts = glance(run) | dict(versions=', '.join(f'{k} {v}' for k, v in versions.items()))
     legend = ''.join(_chip(k, c) for k, c in enumerate(run.train.classes, 1))
-    return f'<dl>{"".join(f"<dt>{html.escape(k)}<dd>{html.escape(v)}" for k, v in facts.items())}<dt>classes<dd>{legend}</dl>{_settings(run)}'
+    listed = ''.join(f'<dt>{html.escape(k)}<dd>{html.escape(v)}' for k, v in facts.items())
+    return f'<dl>{listed}<dt>classes<dd>{legend}</dl>{_settings(run)}'
 
 # %% ../../nbs/6_pictures/04_report.ipynb #0f589870
-_STAGES = dict(cam='CAM', cam_best='CAM, best threshold', crf='CAM + CRF', pseudo='CAM + IRNet', segmentation='DeepLabV2', segmentation_crf='DeepLabV2 + CRF')
+_STAGES = dict(
+    cam='CAM',
+    cam_best='CAM, best threshold',
+    crf='CAM + CRF',
+    pseudo='CAM + IRNet',
+    segmentation='DeepLabV2',
+    segmentation_crf='DeepLabV2 + CRF',
+)
+
 
 def _through_stages(runs):
     "mIoU through the stages as a chart, and as a table with what each figure depends on."
     rows, names = results_table(runs), list(runs)
     groups = [(s, {a: v for a, b, v, _ in rows if b == s}) for s in _STAGES.values()]
     chart = bar_chart([g for g in groups if g[1]], names, 'mIoU in percent through the stages')
-    table = _table(['run', 'stage', 'mIoU', 'depends on'], [(html.escape(a), html.escape(b), f'{100*v:.1f}', html.escape(note)) for a, b, v, note in rows])
+    table = _table(
+        ['run', 'stage', 'mIoU', 'depends on'],
+        [(html.escape(a), html.escape(b), f'{100 * v:.1f}', html.escape(note)) for a, b, v, note in rows],
+    )
     return _card('mIoU through the stages', chart, chart_key(names)), table
+
 
 def _threshold_curve(runs, name):
     "mIoU of the maps over the threshold."
-    swept = {n: m for n, r in runs.items() if 'sweep' in (m := read_json(r.folder/'metrics.json'))}
-    if not swept: return ''
-    lines = {n: (m['sweep']['threshold'], [100*v for v in m['sweep']['miou']]) for n, m in swept.items()}
+    swept = {n: m for n, r in runs.items() if 'sweep' in (m := read_json(r.folder / 'metrics.json'))}
+    if not swept:
+        return ''
+    lines = {n: (m['sweep']['threshold'], [100 * v for v in m['sweep']['miou']]) for n, m in swept.items()}
     used, best = ((m['cam']['threshold'], m['cam_best']['threshold']) if (m := swept.get(name)) else ()) or (None, None)
-    chart = line_chart(lines, list(runs), 'mIoU in percent of the maps over the threshold', 'threshold', at=[t for t in (used, best) if t is not None])
+    chart = line_chart(
+        lines,
+        list(runs),
+        'mIoU in percent of the maps over the threshold',
+        'threshold',
+        at=[t for t in (used, best) if t is not None],
+    )
     note = f'<p>Dotted: {used:g} as set, {best:g} where {html.escape(name)} is best.</p>' if used is not None else ''
     return _card('Maps, mIoU over the threshold', chart, chart_key(list(runs), list(lines)), note)
 
 # %% ../../nbs/6_pictures/04_report.ipynb #2613aac0
 def _class_table(run):
     "IoU of each class after each stage."
-    m = read_json(run.folder/'metrics.json')
+    m = read_json(run.folder / 'metrics.json')
     stages = {k: title for k, title in _STAGES.items() if k in m}
-    cell = lambda v: '<td>' if v is None else f'<td class="meter" style="--v:{100*v:.1f}%">{100*v:.1f}'
-    rows = [(f'<th scope="row">{_chip(k, c)}', *(cell(m[s]['iou'].get(c)) for s in stages)) for k, c in enumerate(('background', *run.scored.classes))]
+
+    def cell(v):
+        return '<td>' if v is None else f'<td class="meter" style="--v:{100 * v:.1f}%">{100 * v:.1f}'
+
+    rows = [
+        (f'<th scope="row">{_chip(k, c)}', *(cell(m[s]['iou'].get(c)) for s in stages))
+        for k, c in enumerate(('background', *run.scored.classes))
+    ]
     return '<h3>IoU of each class</h3>' + _table(['class', *stages.values()], rows, 'classes')
+
 
 def _scores(runs, name):
     "The section on scores."
-    scored = {n: r for n, r in runs.items() if (r.folder/'metrics.json').exists()}
-    if name not in scored: return '<p>There are no scores: the data set has no masks, or the run was not evaluated.</p>'
+    scored = {n: r for n, r in runs.items() if (r.folder / 'metrics.json').exists()}
+    if name not in scored:
+        return '<p>There are no scores: the data set has no masks, or the run was not evaluated.</p>'
     chart, table = _through_stages(scored)
     return f'<div class="cards">{chart}{_threshold_curve(scored, name)}</div>{table}{_class_table(runs[name])}'
 
 # %% ../../nbs/6_pictures/04_report.ipynb #20b4cfb6
-_TERMS = dict(cls='class loss', word='word loss', freq='frequency loss', decov='DeCov loss', loss='loss', together='pairs of one class',
-              apart='pairs of two classes', objects='displacement in objects', background='displacement in background')
+_TERMS = dict(
+    cls='class loss',
+    word='word loss',
+    freq='frequency loss',
+    decov='DeCov loss',
+    loss='loss',
+    together='pairs of one class',
+    apart='pairs of two classes',
+    objects='displacement in objects',
+    background='displacement in background',
+)
+
 
 def training_curves(
-    runs:dict[str, Run], # name -> run
-    name:str, # the run in question
-)->str: # HTML
-    "Each loss of each network over the epochs, for all runs; the class loss beside that of guessing by how common each tag is."
+    runs: dict[str, Run],  # name -> run
+    name: str,  # the run in question
+) -> str:  # HTML
+    """Each loss of each network over the epochs, for all runs; the class loss beside that of guessing by how common
+    each tag is.
+    """
     out, names = [], list(runs)
     for stage, title in dict(classifier='Classifier', irnet='IRNet', segmentation='DeepLabV2').items():
-        kept = {n: read_json(p) for n, r in runs.items() if (p := r.folder/stage/'history.json').exists()}
+        kept = {n: read_json(p) for n, r in runs.items() if (p := r.folder / stage / 'history.json').exists()}
         terms = dict.fromkeys(t for h in kept.values() for e in h['losses'] for t in e)
         for t in terms:
-            lines = {n: (range(1, len(h['losses'])+1), [e.get(t, math.nan) for e in h['losses']]) for n, h in kept.items() if any(t in e for e in h['losses'])}
+            lines = {
+                n: (range(1, len(h['losses']) + 1), [e.get(t, math.nan) for e in h['losses']])
+                for n, h in kept.items()
+                if any(t in e for e in h['losses'])
+            }
             guess = kept.get(name, {}).get('base_rate') if t == 'cls' else None
-            chart = line_chart(lines, names, f'{title}, {_TERMS.get(t, t)} over the epochs', 'epoch', level=guess, whole=True, zero=False, size=(300, 180))
-            out.append(_card(f'{title}: {_TERMS.get(t, t)}', chart, '<p>Dotted: guessing by how common each tag is.</p>' if guess is not None else ''))
-        if kept.get(name, {}).get('collapsed'): out.append('<p><b>The classifier has learned no more than how common each tag is.</b></p>')
-    return f'<div class="cards small">{"".join(out)}</div>{chart_key(names)}' if out else '<p>Nothing was trained here.</p>'
+            chart = line_chart(
+                lines,
+                names,
+                f'{title}, {_TERMS.get(t, t)} over the epochs',
+                'epoch',
+                level=guess,
+                whole=True,
+                zero=False,
+                size=(300, 180),
+            )
+            out.append(
+                _card(
+                    f'{title}: {_TERMS.get(t, t)}',
+                    chart,
+                    '<p>Dotted: guessing by how common each tag is.</p>' if guess is not None else '',
+                )
+            )
+        if kept.get(name, {}).get('collapsed'):
+            out.append('<p><b>The classifier has learned no more than how common each tag is.</b></p>')
+    return (
+        f'<div class="cards small">{"".join(out)}</div>{chart_key(names)}'
+        if out
+        else '<p>Nothing was trained here.</p>'
+    )
 
 # %% ../../nbs/6_pictures/04_report.ipynb #21958c5e
 def words_section(
-    run:Run, # with a classifier that was trained with words
-    images:int, # whose words are looked up
-    device:str='cpu', # see `pick_device`
-)->str: # HTML
+    run: Run,  # with a classifier that was trained with words
+    images: int,  # whose words are looked up
+    device: str = 'cpu',  # see `pick_device`
+) -> str:  # HTML
     "Figures 10-12: image regions, features in the plane, cosines."
     survey = survey_words(run, images, device=device)
-    of = lambda q: f'<h3>word {q}</h3><p>{100*survey.share[q]:.1f} % of the pixels, in {survey.spread[q]} of {survey.images} images</p>'
-    squares = lambda q: ''.join(f'<img src="{data_uri(s, 96)}" alt="" loading="lazy">' for s in survey.regions[q])
-    cards = ''.join(f'<div class="word">{of(q)}<div role="img" aria-label="image regions that are surest of word {q}">{squares(q)}</div></div>' for q in survey.regions)
+
+    def of(q):
+        return (
+            f'<h3>word {q}</h3><p>{100 * survey.share[q]:.1f} % of the pixels, in {survey.spread[q]} of '
+            f'{survey.images} images</p>'
+        )
+
+    def squares(q):
+        return ''.join(f'<img src="{data_uri(s, 96)}" alt="" loading="lazy">' for s in survey.regions[q])
+
+    cards = ''.join(
+        f'<div class="word">{of(q)}<div role="img" aria-label="image regions that are surest of word '
+        f'{q}">{squares(q)}</div></div>'
+        for q in survey.regions
+    )
     plane, k, off = project_words(survey), len(survey.similarity), ~np.eye(len(survey.similarity), dtype=bool)
-    tsne = _card('Regions of words by t-SNE of their mean features', scatter_chart({str(q): p for q, p in plane.items()}, 't-SNE of mean features, by word'), chart_key([f'word {q}' for q in plane])) if plane else ''
+    tsne = (
+        _card(
+            'Regions of words by t-SNE of their mean features',
+            scatter_chart({str(q): p for q, p in plane.items()}, 't-SNE of mean features, by word'),
+            chart_key([f'word {q}' for q in plane]),
+        )
+        if plane
+        else ''
+    )
     mean = f'; off the diagonal their mean size is {np.abs(survey.similarity[off]).mean():.2g}' if k > 1 else ''
-    image = f'<img class="matrix" src="{data_uri(similarity_picture(survey.similarity), 512, exact=True)}" alt="matrix of cosines">'
-    matrix = _card(f'Cosines of the {k} words', image, f'<p>{_scale("PuOr", -1, 1)}</p><p>In the order of use{mean}.</p>')
-    return f'<p>The {len(survey.regions)} words most used, with the image regions that are surest of them; what has another word is dimmed.</p><div class="words">{cards}</div><div class="cards">{tsne}{matrix}</div>'
+    image = (
+        f'<img class="matrix" src="{data_uri(similarity_picture(survey.similarity), 512, exact=True)}" '
+        'alt="matrix of cosines">'
+    )
+    matrix = _card(
+        f'Cosines of the {k} words', image, f'<p>{_scale("PuOr", -1, 1)}</p><p>In the order of use{mean}.</p>'
+    )
+    return (
+        f'<p>The {len(survey.regions)} words most used, with the image regions that are surest of them; what has '
+        f'another word is dimmed.</p><div class="words">{cards}</div><div class="cards">{tsne}{matrix}</div>'
+    )
 
 # %% ../../nbs/6_pictures/04_report.ipynb #1e536dd4
 _PAGE = '''<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none';img-src data:;style-src 'unsafe-inline';script-src 'unsafe-inline'">
-<title>vwl: {title}</title><style>{style}</style><h1>{title}</h1><nav>{nav}</nav><main>{body}</main></html>'''
+<title>vwl: {title}</title><style>{style}</style><h1>{title}</h1><nav>{nav}</nav><main>{body}</main></html>'''  # noqa: E501
 
-_STYLE = CHART_STYLE + '''
+_STYLE = (
+    CHART_STYLE
+    + '''
 :root{color-scheme:light dark;--strength:.6}body{font:16px/1.5 system-ui,sans-serif;max-width:76rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}
 h1{margin:.5rem 0}h2{margin:2.5rem 0 .5rem;border-bottom:1px solid #8886}h3{margin:1rem 0 .2rem;font-size:1rem}p{margin:.3rem 0}nav a{margin-right:1rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}.wide{overflow-x:auto}
@@ -276,7 +505,8 @@ select,input{font:inherit;vertical-align:middle;max-width:8rem}article{content-v
 .pics{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:.5rem}figure{margin:0}figcaption{font-size:.8rem;line-height:1.3}
 .pic{aspect-ratio:var(--shape);max-height:20rem;background:var(--photo) center/contain no-repeat}.pic img{width:100%;height:100%;object-fit:contain;display:block;opacity:var(--strength)}
 .edges{background:none}.edges img{opacity:1}@media print{form{display:none}article{content-visibility:visible}.pic,.chip i{print-color-adjust:exact}}
-'''.strip()
+'''.strip()  # noqa: E501
+)
 
 # %% ../../nbs/6_pictures/04_report.ipynb #45403ea6
 _SCRIPT = '''
@@ -296,53 +526,83 @@ now.strength.addEventListener('input', cover)
 form.addEventListener('submit', e => e.preventDefault())
 form.hidden = false
 show(); cover()
-'''.strip()
+'''.strip()  # noqa: E501
+
 
 def _filter(run, shown, scored):
     "The controls above the images; `shown` has the classes of each."
-    counts = {k: sum(k in s for s in shown) for k in range(1, len(run.scored.classes)+1)}
-    classes = ''.join(f'<option value="{k}">{html.escape(run.scored.classes[k-1])} ({n})' for k, n in counts.items() if n)
-    order = '<label>Order <select name="order"><option value="best">best first<option value="worst">worst first<option value="name">by name</select></label>' if scored else ''
-    return (f'<form name="filter" hidden><label>Class <select name="class"><option value="">all{classes}</select></label>{order}'
-            f'<label>Strength of colours <input name="strength" type="range" value="60"></label><output name="count" aria-live="polite"></output></form>')
+    counts = {k: sum(k in s for s in shown) for k in range(1, len(run.scored.classes) + 1)}
+    classes = ''.join(
+        f'<option value="{k}">{html.escape(run.scored.classes[k - 1])} ({n})' for k, n in counts.items() if n
+    )
+    order = (
+        '<label>Order <select name="order"><option value="best">best first<option value="worst">worst '
+        'first<option value="name">by name</select></label>'
+        if scored
+        else ''
+    )
+    return (
+        '<form name="filter" hidden><label>Class <select name="class"><option '
+        f'value="">all{classes}</select></label>{order}'
+        '<label>Strength of colours <input name="strength" type="range" value="60"></label><output '
+        'name="count" aria-live="polite"></output></form>'
+    )
 
 # %% ../../nbs/6_pictures/04_report.ipynb #1afa5620
 def _images(runs, name, pictures, worst, workers, device):
     "The section on images."
-    run, others = on_all_images(runs[name]), {n: r for n, r in runs.items() if n != name and r.train.classes == runs[name].train.classes}
+    run, others = (
+        on_all_images(runs[name]),
+        {n: r for n, r in runs.items() if n != name and r.train.classes == runs[name].train.classes},
+    )
     scores = list(over_images(image_scores, run, range(len(run.scored)), workers))
     last = [list(s.values())[-1].miou if s else None for s in scores]
     scored = any(s is not None for s in last)
-    chosen = sorted(chosen_images(last, pictures, worst), key=lambda i: -math.inf if last[i] is None else last[i], reverse=True)
+    chosen = sorted(
+        chosen_images(last, pictures, worst), key=lambda i: -math.inf if last[i] is None else last[i], reverse=True
+    )
     irnet = load_irnet(run, device) if run.network('irnet').exists() else None
-    side = 256 if len(chosen) <= 100 else 176                                 # a page of hundreds opens within a second
+    side = 256 if len(chosen) <= 100 else 176  # a page of hundreds opens within a second
     rows = ''.join(page_row(ImageResults(run, i, irnet, others, device, side), scores[i]) for i in progress(chosen))
-    which = f'{len(chosen)} of {len(run.scored)} images' + (', spread evenly, and the worst' if len(chosen) < len(run.scored) and scored else '')
-    numbers = " Numbers are IoU in percent over the one image, those beside a name and a class of the last mask made; the order goes by them." if scored else ''
-    scale = f'<p>Maps: {_scale("cividis", 0, 1)}' + (f' &ensp; {_chip(255, "void, not scored")}' if scored else '') + '</p>'
+    which = f'{len(chosen)} of {len(run.scored)} images' + (
+        ', spread evenly, and the worst' if len(chosen) < len(run.scored) and scored else ''
+    )
+    numbers = (
+        " Numbers are IoU in percent over the one image, those beside a name and a class of the last mask "
+        "made; the order goes by them."
+        if scored
+        else ''
+    )
+    scale = (
+        f'<p>Maps: {_scale("cividis", 0, 1)}' + (f' &ensp; {_chip(255, "void, not scored")}' if scored else '') + '</p>'
+    )
     controls = _filter(run, [classes_shown(run.scored, i, scores[i]) for i in chosen], scored)
     return f'<p>{which}.{numbers}</p>{scale}{controls}<div id="rows">{rows}</div><script>{_SCRIPT}</script>'
 
 # %% ../../nbs/6_pictures/04_report.ipynb #2a2077e0
 def write_report(
-    runs:dict[str, Run], # name -> finished run
-    path:Path|str, # HTML file to write
-    pictures:int=30, # images shown, spread evenly
-    shown:str|None=None, # name of the run in question; None = the last
-    worst:int=10, # images shown besides: those with the lowest IoU
-    words:int=64, # images whose visual words are looked up; 0 = none
-    workers:int=0, # processes that score
-    device:str='cpu', # for edges and words, see `pick_device`
-)->Path:
-    "A page without outside parts: recipe and data, scores, training, visual words, images. The same run gives the same page."
+    runs: dict[str, Run],  # name -> finished run
+    path: Path | str,  # HTML file to write
+    pictures: int = 30,  # images shown, spread evenly
+    shown: str | None = None,  # name of the run in question; None = the last
+    worst: int = 10,  # images shown besides: those with the lowest IoU
+    words: int = 64,  # images whose visual words are looked up; 0 = none
+    workers: int = 0,  # processes that score
+    device: str = 'cpu',  # for edges and words, see `pick_device`
+) -> Path:
+    """A page without outside parts: recipe and data, scores, training, visual words, images. The same run gives the
+    same page.
+    """
     name, device = shown or list(runs)[-1], pick_device(device)
     run = runs[name]
     sections = dict(About=_about(run), Scores=_scores(runs, name), Training=training_curves(runs, name))
-    if words and run.recipe.words != 'none' and run.weights.exists(): sections['Visual words'] = words_section(run, words, device)
+    if words and run.recipe.words != 'none' and run.weights.exists():
+        sections['Visual words'] = words_section(run, words, device)
     sections['Images'] = _images(runs, name, pictures, worst, workers, device)
     ids = {s: s.lower().replace(' ', '-') for s in sections}
     nav = ''.join(f'<a href="#{i}">{s}</a>' for s, i in ids.items())
     body = ''.join(f'<section id="{ids[s]}"><h2>{s}</h2>{content}</section>' for s, content in sections.items())
     page = _PAGE.format(title=html.escape(name), style=_STYLE, nav=nav, body=body)
-    with atomic_path(path) as p: p.write_text(page, encoding='utf-8', errors='replace')
+    with atomic_path(path) as p:
+        p.write_text(page, encoding='utf-8', errors='replace')
     return Path(path)

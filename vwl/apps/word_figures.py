@@ -8,7 +8,10 @@ __all__ = ['ImageWords', 'image_words', 'cut_out', 'WordSurvey', 'survey_words',
 
 # %% ../../nbs/6_pictures/03_word_figures.ipynb #d5d8ed2b
 from dataclasses import dataclass
-import matplotlib, numpy as np, torch, torch.nn.functional as F
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
 from ..pixels import to_tensor, working_image
 from ..models.classifier import Classifier
@@ -21,107 +24,141 @@ from ..engine.workers import progress
 @dataclass(frozen=True)
 class ImageWords:
     "The words of an image."
-    words: np.ndarray # (h, w) int: each position's word, 0..k-1
-    sure: np.ndarray # (h, w) in [0, 1]: its probability
-    shown: np.ndarray # (n,) int: the words that occur, rising
-    means: np.ndarray # (n, d): the mean feature of each one's region
+
+    words: np.ndarray  # (h, w) int: each position's word, 0..k-1
+    sure: np.ndarray  # (h, w) in [0, 1]: its probability
+    shown: np.ndarray  # (n,) int: the words that occur, rising
+    means: np.ndarray  # (n, d): the mean feature of each one's region
+
 
 @torch.inference_mode()
 def image_words(
-    net:Classifier, # trained, with words
-    image:Image.Image, # RGB
-    device:str='cpu', # of the network
-)->ImageWords:
+    net: Classifier,  # trained, with words
+    image: Image.Image,  # RGB
+    device: str = 'cpu',  # of the network
+) -> ImageWords:
     "Eq. (2)-(4) on an image at its own size, and the mean feature of each word's region."
     features = net.backbone(to_tensor(image)[None].to(device)).float()
     P = word_probabilities(features, net.codebook, net.recipe.tau)
     words = assign_words(P)
     means, counts = reconstruct_codebook(features, words, len(net.codebook))
     shown = counts > 0
-    return ImageWords(words[0].cpu().numpy(), P.amax(1)[0].cpu().numpy(), shown.nonzero()[:, 0].cpu().numpy(), means[shown].cpu().numpy())
+    return ImageWords(
+        words[0].cpu().numpy(),
+        P.amax(1)[0].cpu().numpy(),
+        shown.nonzero()[:, 0].cpu().numpy(),
+        means[shown].cpu().numpy(),
+    )
 
 # %% ../../nbs/6_pictures/03_word_figures.ipynb #b2c769a4
 def cut_out(
-    image:np.ndarray, # (H, W, 3) uint8
-    inside:np.ndarray, # (h, w) bool, the pixels of the word
-    at:tuple[int, int], # row and column of the surest of them
-    share:float=1/3, # of the image's short side
-)->np.ndarray: # (s, s, 3) uint8
+    image: np.ndarray,  # (H, W, 3) uint8
+    inside: np.ndarray,  # (h, w) bool, the pixels of the word
+    at: tuple[int, int],  # row and column of the surest of them
+    share: float = 1 / 3,  # of the image's short side
+) -> np.ndarray:  # (s, s, 3) uint8
     "A square of an image around a pixel of its word map, dimmed where the word isn't."
     (H, W), (h, w) = image.shape[:2], inside.shape
-    side = max(1, round(share*min(H, W)))
-    top, left = (min(max(0, round((p+.5)/n*N-side/2)), N-side) for p, n, N in zip(at, (h, w), (H, W)))
-    square = image[top:top+side, left:left+side]
-    full = np.asarray(Image.fromarray(inside).resize((W, H), Image.Resampling.NEAREST))[top:top+side, left:left+side]
-    return np.where(full[..., None], square, square//2+64).astype(np.uint8)
+    side = max(1, round(share * min(H, W)))
+    top, left = (min(max(0, round((p + 0.5) / n * N - side / 2)), N - side) for p, n, N in zip(at, (h, w), (H, W)))
+    square = image[top : top + side, left : left + side]
+    full = np.asarray(Image.fromarray(inside).resize((W, H), Image.Resampling.NEAREST))[
+        top : top + side, left : left + side
+    ]
+    return np.where(full[..., None], square, square // 2 + 64).astype(np.uint8)
 
 # %% ../../nbs/6_pictures/03_word_figures.ipynb #33a9c6cd
 @dataclass(frozen=True)
 class WordSurvey:
     "How a classifier's words are used on some images."
-    images: int # how many
-    share: np.ndarray # (k,) of all pixels that have each word, sums to 1
-    spread: np.ndarray # (k,) images that show each word
-    regions: dict[int, list[np.ndarray]] # the words most used, most used first -> cut-outs, surest first
-    similarity: np.ndarray # (k, k) cosines in [-1, 1], words in the order of their use
-    means: np.ndarray # (n, d) mean features, one of each word and image that shows it (Fig. 11)
-    shown: np.ndarray # (n,) int: their words
+
+    images: int  # how many
+    share: np.ndarray  # (k,) of all pixels that have each word, sums to 1
+    spread: np.ndarray  # (k,) images that show each word
+    regions: dict[int, list[np.ndarray]]  # the words most used, most used first -> cut-outs, surest first
+    similarity: np.ndarray  # (k, k) cosines in [-1, 1], words in the order of their use
+    means: np.ndarray  # (n, d) mean features, one of each word and image that shows it (Fig. 11)
+    shown: np.ndarray  # (n,) int: their words
 
 # %% ../../nbs/6_pictures/03_word_figures.ipynb #a94c7257
 def _regions(images, found, word, n):
     "The cut-outs of a word from the `n` images that are surest of it."
-    best = sorted((-float(f.sure[f.words == word].max()), i) for i, f in enumerate(found) if (f.words == word).any())[:n]
+    best = sorted((-float(f.sure[f.words == word].max()), i) for i, f in enumerate(found) if (f.words == word).any())[
+        :n
+    ]
     places = [(i, np.where(found[i].words == word, found[i].sure, -1)) for _, i in best]
     return [cut_out(images(i), found[i].words == word, np.unravel_index(p.argmax(), p.shape)) for i, p in places]
 
+
 def survey_words(
-    run:Run, # with a classifier that was trained with words
-    images:int=64, # looked at, spread evenly over the scored ones
-    words:int=12, # whose regions are cut out, the most used
-    regions:int=6, # of each word, from as many images
-    device:str='cpu', # see `pick_device`
-)->WordSurvey:
+    run: Run,  # with a classifier that was trained with words
+    images: int = 64,  # looked at, spread evenly over the scored ones
+    words: int = 12,  # whose regions are cut out, the most used
+    regions: int = 6,  # of each word, from as many images
+    device: str = 'cpu',  # see `pick_device`
+) -> WordSurvey:
     "Figures 10-12 of a run, the same each time."
     net = load_classifier(run, device)
-    chosen = np.unique(np.linspace(0, len(run.scored)-1, images).round().astype(int))
-    image = lambda i: working_image(run.scored.image(chosen[i]), run.recipe.cam_long_side)
+    chosen = np.unique(np.linspace(0, len(run.scored) - 1, images).round().astype(int))
+
+    def image(i):
+        return working_image(run.scored.image(chosen[i]), run.recipe.cam_long_side)
+
     found = [image_words(net, image(i), device) for i in progress(range(len(chosen)))]
     counts = np.array([np.bincount(f.words.ravel(), minlength=len(net.codebook)) for f in found])
     order = np.argsort(-counts.sum(0), kind='stable')
     book = F.normalize(net.codebook.detach().float().cpu()[torch.from_numpy(order)], dim=1)
-    cut = {int(q): _regions(lambda i: np.asarray(image(i)), found, q, regions) for q in order[:words] if counts[:, q].any()}
-    return WordSurvey(len(found), counts.sum(0)/counts.sum(), (counts > 0).sum(0), cut, (book@book.T).numpy(), *(np.concatenate([getattr(f, n) for f in found]) for n in ('means', 'shown')))
+    cut = {
+        int(q): _regions(lambda i: np.asarray(image(i)), found, q, regions) for q in order[:words] if counts[:, q].any()
+    }
+    return WordSurvey(
+        len(found),
+        counts.sum(0) / counts.sum(),
+        (counts > 0).sum(0),
+        cut,
+        (book @ book.T).numpy(),
+        *(np.concatenate([getattr(f, n) for f in found]) for n in ('means', 'shown')),
+    )
 
 # %% ../../nbs/6_pictures/03_word_figures.ipynb #ae552e32
 def similarity_picture(
-    similarity:np.ndarray # (k, k) in [-1, 1]
-)->np.ndarray: # (k, k, 3) uint8
+    similarity: np.ndarray,  # (k, k) in [-1, 1]
+) -> np.ndarray:  # (k, k, 3) uint8
     "Cosines in colours: violet = 1, white = 0, orange = -1 (PuOr)."
-    return matplotlib.colormaps['PuOr']((similarity+1)/2, bytes=True)[..., :3]
+    return matplotlib.colormaps['PuOr']((similarity + 1) / 2, bytes=True)[..., :3]
 
 # %% ../../nbs/6_pictures/03_word_figures.ipynb #409ba398
-def _directions(means): return means/np.linalg.norm(means, axis=1, keepdims=True).clip(1e-12)
+def _directions(means):
+    return means / np.linalg.norm(means, axis=1, keepdims=True).clip(1e-12)
+
 
 def project_words(
-    survey:WordSurvey, # whose mean features are placed
-    words:int=8, # the most used
-)->dict[int, np.ndarray]: # word -> (n, 2)
+    survey: WordSurvey,  # whose mean features are placed
+    words: int = 8,  # the most used
+) -> dict[int, np.ndarray]:  # word -> (n, 2)
     "The places of the regions' mean features in the plane by t-SNE, by word (Fig. 11); nothing if there are too few."
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
+
     picked = {q: np.flatnonzero(survey.shown == q) for q in list(survey.regions)[:words]}
     every = np.concatenate(list(picked.values()))
-    if len(every) < 8: return {}
+    if len(every) < 8:
+        return {}
     directions = _directions(survey.means[every]).astype(np.float32)
-    with threadpool_limits(1): places = TSNE(perplexity=min(30, (len(every)-1)/3), max_iter=500, random_state=0).fit_transform(directions)
+    with threadpool_limits(1):
+        places = TSNE(perplexity=min(30, (len(every) - 1) / 3), max_iter=500, random_state=0).fit_transform(directions)
     return {q: p for q, p in zip(picked, np.split(places, np.cumsum([len(p) for p in picked.values()])[:-1])) if len(p)}
 
 # %% ../../nbs/6_pictures/03_word_figures.ipynb #84448a6d
 def silhouette(
-    survey:WordSurvey # with at least two words that two images show
-)->float: # in [-1, 1]; nan if there are no two such words
-    "The mean silhouette of the regions' mean features, each word a cluster; words that one image alone shows are left out."
+    survey: WordSurvey,  # with at least two words that two images show
+) -> float:  # in [-1, 1]; nan if there are no two such words
+    """The mean silhouette of the regions' mean features, each word a cluster; words that one image alone shows are
+    left out.
+    """
     from sklearn.metrics import silhouette_score
+
     many = np.isin(survey.shown, np.flatnonzero(np.bincount(survey.shown) > 1))
-    if len(set(survey.shown[many])) < 2: return float('nan')
+    if len(set(survey.shown[many])) < 2:
+        return float('nan')
     return float(silhouette_score(_directions(survey.means[many]), survey.shown[many], metric='cosine'))

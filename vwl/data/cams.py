@@ -17,41 +17,56 @@ from ..errors import InputError
 
 # %% ../../nbs/4_data/07_cams.ipynb #bac9d469
 def strided_size(
-    height:int, width:int # of the image
-)->tuple[int, int]: # (h4, w4)
+    height: int,
+    width: int,  # of the image
+) -> tuple[int, int]:  # (h4, w4)
     "The size at stride 4 that maps are stored at."
-    return (height-1)//4+1, (width-1)//4+1
+    return (height - 1) // 4 + 1, (width - 1) // 4 + 1
 
 # %% ../../nbs/4_data/07_cams.ipynb #17204e62
 def save_cams(
-    path:Path|str, # `.npz` to write
-    maps:Tensor, # (n, h4, w4) in [0, 1]
-    keys:Sequence[int], # (n,) class ids, 1..C
-    size:tuple[int, int], # (H, W) of the image
-    bits:int=8, # 8 or 16 a value
-)->Path:
+    path: Path | str,  # `.npz` to write
+    maps: Tensor,  # (n, h4, w4) in [0, 1]
+    keys: Sequence[int],  # (n,) class ids, 1..C
+    size: tuple[int, int],  # (H, W) of the image
+    bits: int = 8,  # 8 or 16 a value
+) -> Path:
     "Store normalised maps with their class ids and the image's size."
     kind = {8: np.uint8, 16: np.uint16}[bits]
-    values = (maps.cpu().numpy().astype(np.float64)*np.iinfo(kind).max).round().astype(kind)
+    values = (maps.cpu().numpy().astype(np.float64) * np.iinfo(kind).max).round().astype(kind)
     return save_arrays(path, cam=values, keys=np.asarray(keys, np.uint8), size=np.asarray(size, np.int32))
 
 # %% ../../nbs/4_data/07_cams.ipynb #2d39c184
 def load_cams(
-    path:Path|str, # `.npz` of `save_cams`
-    size:tuple[int, int]|None=None, # (H, W) of the image that the maps must belong to
-    at:tuple[int, int]|None=None, # (H, W) of the result; None = that of the image
-)->tuple[np.ndarray, np.ndarray]: # (n, H, W) float32 in [0, 1]; (n,) class ids
+    path: Path | str,  # `.npz` of `save_cams`
+    size: tuple[int, int] | None = None,  # (H, W) of the image that the maps must belong to
+    at: tuple[int, int] | None = None,  # (H, W) of the result; None = that of the image
+) -> tuple[np.ndarray, np.ndarray]:  # (n, H, W) float32 in [0, 1]; (n,) class ids
     "Stored maps at full size; `InputError` if the file is damaged or belongs to an image of another size."
     arrays = load_arrays(path)
-    if not {'cam', 'keys', 'size'} <= arrays.keys(): raise InputError(f'{path}: not a file of CAMs; delete it and give the same command again')
+    if not {'cam', 'keys', 'size'} <= arrays.keys():
+        raise InputError(f'{path}: not a file of CAMs; delete it and give the same command again')
     cam, keys = arrays['cam'], arrays['keys']
-    if not (cam.ndim == 3 and cam.dtype in (np.uint8, np.uint16) and keys.shape == (len(cam),) and keys.dtype == np.uint8 and arrays['size'].shape == (2,) and arrays['size'].dtype == np.int32
-            and 0 < arrays['size'].min() and arrays['size'].max() < 2**16 and cam.shape[1:] == strided_size(*arrays['size'].tolist())):
+    if not (
+        cam.ndim == 3
+        and cam.dtype in (np.uint8, np.uint16)
+        and keys.shape == (len(cam),)
+        and keys.dtype == np.uint8
+        and arrays['size'].shape == (2,)
+        and arrays['size'].dtype == np.int32
+        and 0 < arrays['size'].min()
+        and arrays['size'].max() < 2**16
+        and cam.shape[1:] == strided_size(*arrays['size'].tolist())
+    ):
         raise InputError(f'{path}: not a file of CAMs; delete it and give the same command again')
     H, W = arrays['size'].tolist()
     if size is not None and (H, W) != tuple(size):
-        raise InputError(f'{path}: CAMs of a {W}x{H} image, but the image is {size[1]}x{size[0]}; delete it and make it again with vwl cams')
-    cam = torch.from_numpy(arrays['cam'].astype(np.float32)/np.iinfo(arrays['cam'].dtype).max)
+        raise InputError(
+            f'{path}: CAMs of a {W}x{H} image, but the image is {size[1]}x{size[0]}; delete it and make it '
+            'again with vwl cams'
+        )
+    cam = torch.from_numpy(arrays['cam'].astype(np.float32) / np.iinfo(arrays['cam'].dtype).max)
     H, W = at or (H, W)
-    if not len(cam): return np.zeros((0, H, W), np.float32), arrays['keys']
+    if not len(cam):
+        return np.zeros((0, H, W), np.float32), arrays['keys']
     return F.interpolate(cam[None], (H, W), mode='bilinear', align_corners=False)[0].numpy(), arrays['keys']

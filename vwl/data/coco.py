@@ -7,7 +7,8 @@ __all__ = ['ZIPS', 'COCO_ARCHIVES', 'SCORED', 'COCO_COUNTS', 'read_instances', '
            'prepare_coco']
 
 # %% ../../nbs/4_data/06_coco.ipynb #abc94882
-import json, re
+import json
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -21,89 +22,166 @@ from ..engine.workers import progress, parallel_map
 # %% ../../nbs/4_data/06_coco.ipynb #75589a68
 ZIPS = 'http://images.cocodataset.org/zips/'
 COCO_ARCHIVES = dict(
-    annotations = Archive('annotations_trainval2014.zip', 'http://images.cocodataset.org/annotations/annotations_trainval2014.zip', '0a379cfc70b0e71301e0f377548639bd'),
-    train2014   = Archive('train2014.zip', ZIPS+'train2014.zip', '0da8c0bd3d6becc4dcb32757491aca88'),
-    val2014     = Archive('val2014.zip', ZIPS+'val2014.zip', 'a3d79f5ed8d289b7a7554ce06a5782b3'))
+    annotations=Archive(
+        'annotations_trainval2014.zip',
+        'http://images.cocodataset.org/annotations/annotations_trainval2014.zip',
+        '0a379cfc70b0e71301e0f377548639bd',
+    ),
+    train2014=Archive('train2014.zip', ZIPS + 'train2014.zip', '0da8c0bd3d6becc4dcb32757491aca88'),
+    val2014=Archive('val2014.zip', ZIPS + 'val2014.zip', 'a3d79f5ed8d289b7a7554ce06a5782b3'),
+)
 _INSTANCES = 'annotations/instances_{}2014.json'
-SCORED = 40 # every so many training images have their maps scored: seeds of all would take days of CRF, and no paper has that figure
+# every so many training images have their maps scored: seeds of all would take days of CRF
+SCORED = 40
 COCO_COUNTS = dict(train=82081, val=40137, classes=80)
 
 # %% ../../nbs/4_data/06_coco.ipynb #d3f7bd4e
 def read_instances(
-    path:Path|str # `instances_train2014.json` or `instances_val2014.json`
-)->dict: # its images, annotations and categories
+    path: Path | str,  # `instances_train2014.json` or `instances_val2014.json`
+) -> dict:  # its images, annotations and categories
     "The instances of a list; `InputError` if the file is damaged."
-    try: found = json.loads(Path(path).read_bytes())
-    except FileNotFoundError: raise InputError(f'{path}: not there; put {COCO_ARCHIVES["annotations"].name} into {Path(path).parent.parent}, or let it be fetched with --download') from None
-    except (ValueError, RecursionError) as e: raise InputError(f'{path}: not readable as JSON ({e}); unpack {COCO_ARCHIVES["annotations"].name} again') from None
-    if not _are_instances(found): raise InputError(f'{path}: has no instances; unpack {COCO_ARCHIVES["annotations"].name} again')
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise InputError(
+            f'{path}: not there; put {COCO_ARCHIVES["annotations"].name} into {Path(path).parent.parent}, or '
+            'let it be fetched with --download'
+        ) from None
+    except (ValueError, RecursionError) as e:
+        raise InputError(
+            f'{path}: not readable as JSON ({e}); unpack {COCO_ARCHIVES["annotations"].name} again'
+        ) from None
+    if not _are_instances(found):
+        raise InputError(f'{path}: has no instances; unpack {COCO_ARCHIVES["annotations"].name} again')
     return found
+
 
 def _are_instances(found):
     "Whether a value has the form of COCO's instances; what their outlines are is seen when they are drawn."
-    number = lambda v: type(v) in (int, float) and abs(v) < 1e15
-    try: return (all(number(c['id']) and isinstance(c['name'], str) and c['name'].isprintable() for c in found['categories'])
-                 and all(number(i['id']) and all(type(i[k]) is int and 0 < i[k] < 2**16 for k in ('height', 'width')) and re.fullmatch(r'[\w-]+\.\w+', i['file_name']) for i in found['images'])
-                 and all(number(a['image_id']) and number(a['category_id']) and number(a['area']) and isinstance(a['segmentation'], (list, dict)) for a in found['annotations']))
-    except (KeyError, TypeError, AttributeError): return False
+
+    def number(v):
+        return type(v) in (int, float) and abs(v) < 1e15
+
+    try:
+        return (
+            all(number(c['id']) and isinstance(c['name'], str) and c['name'].isprintable() for c in found['categories'])
+            and all(
+                number(i['id'])
+                and all(type(i[k]) is int and 0 < i[k] < 2**16 for k in ('height', 'width'))
+                and re.fullmatch(r'[\w-]+\.\w+', i['file_name'])
+                for i in found['images']
+            )
+            and all(
+                number(a['image_id'])
+                and number(a['category_id'])
+                and number(a['area'])
+                and isinstance(a['segmentation'], (list, dict))
+                for a in found['annotations']
+            )
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
+
 
 def category_ids(
-    instances:dict # see `read_instances`
-)->dict[int, int]: # raw category id -> mask id
+    instances: dict,  # see `read_instances`
+) -> dict[int, int]:  # raw category id -> mask id
     return {c['id']: i for i, c in enumerate(instances['categories'], 1)}
 
-def category_names(instances:dict)->tuple[str, ...]: return tuple(c['name'].replace(' ', '_') for c in instances['categories'])
+
+def category_names(instances: dict) -> tuple[str, ...]:
+    return tuple(c['name'].replace(' ', '_') for c in instances['categories'])
 
 # %% ../../nbs/4_data/06_coco.ipynb #39fe2795
 def instance_mask(
-    instances:list[dict], # annotations of one image
-    ids:dict[int, int], # see `category_ids`
-    height:int, width:int, # of the image
-)->np.ndarray: # (H, W) uint8 class ids
+    instances: list[dict],  # annotations of one image
+    ids: dict[int, int],  # see `category_ids`
+    height: int,
+    width: int,  # of the image
+) -> np.ndarray:  # (H, W) uint8 class ids
     "Class ids of an image's instances, smaller ones on top; of two of one area the later."
     from pycocotools import mask as rle
+
     label = np.zeros((height, width), np.uint8)
     for a in sorted(instances, key=lambda a: -a['area']):
         outline = _outline(a['segmentation'], height, width)
-        if not outline: continue
+        if not outline:
+            continue
         s = rle.frPyObjects(outline, height, width)
         label[rle.decode(rle.merge(s) if isinstance(s, list) else s) > 0] = ids[a['category_id']]
     return label
+
 
 def _outline(s, height, width):
     "An instance's polygons or run lengths, checked, for pycocotools doesn't; `ValueError` if they aren't."
     if isinstance(s, list):
         polygons = [np.asarray(p, np.float64) for p in s]
-        if any(p.ndim != 1 or len(p) < 6 or len(p)%2 or not np.abs(p).max() < 1e5 for p in polygons): raise ValueError('an outline is no polygon')
-    elif s.get('size') != [height, width] or not isinstance(s.get('counts'), list) or not all(type(n) is int and n >= 0 for n in s['counts']) or sum(s['counts']) != height*width:
+        if any(p.ndim != 1 or len(p) < 6 or len(p) % 2 or not np.abs(p).max() < 1e5 for p in polygons):
+            raise ValueError('an outline is no polygon')
+    elif (
+        s.get('size') != [height, width]
+        or not isinstance(s.get('counts'), list)
+        or not all(type(n) is int and n >= 0 for n in s['counts'])
+        or sum(s['counts']) != height * width
+    ):
         raise ValueError('run lengths are not those of the image')
     return s
 
 # %% ../../nbs/4_data/06_coco.ipynb #168ffdf2
 def prepare_coco(
-    root:Path|str, # where `train2014`, `val2014` and `annotations` are, or their archives, or shall be fetched to
-    download:bool=False, # fetch what is missing
-    subset:bool=False, # a part of the data set is meant: counts and sums aren't checked
-    workers:int=0, # processes
-    say:Callable[[str], None]=print, # for lines to the user
-)->Path: # the folder for `vwl run`
-    "Masks, lists, classes and tags beside COCO's images. What is there already is kept; `InputError` names what is missing."
-    root, rows, counts, get = Path(root), {}, {}, lambda name: get_archive(COCO_ARCHIVES[name], root, root, download, subset, say=say)
-    if not all((root/_INSTANCES.format(part)).is_file() for part in ('train', 'val')): get('annotations')
+    root: Path | str,  # where `train2014`, `val2014` and `annotations` are, or their archives, or shall be fetched to
+    download: bool = False,  # fetch what is missing
+    subset: bool = False,  # a part of the data set is meant: counts and sums aren't checked
+    workers: int = 0,  # processes
+    say: Callable[[str], None] = print,  # for lines to the user
+) -> Path:  # the folder for `vwl run`
+    """Masks, lists, classes and tags beside COCO's images. What is there already is kept; `InputError` names what is
+    missing.
+    """
+    root, rows, counts, get = (
+        Path(root),
+        {},
+        {},
+        lambda name: get_archive(COCO_ARCHIVES[name], root, root, download, subset, say=say),
+    )
+    if not all((root / _INSTANCES.format(part)).is_file() for part in ('train', 'val')):
+        get('annotations')
     for part in 'train', 'val':
-        instances = read_instances(root/_INSTANCES.format(part))
-        if part == 'train': names, ids = category_names(instances), category_ids(instances)
-        elif category_ids(instances) != ids: raise InputError(f'{root/"annotations"}: train and val have other categories; unpack {COCO_ARCHIVES["annotations"].name} again')
+        instances = read_instances(root / _INSTANCES.format(part))
+        if part == 'train':
+            names, ids = category_names(instances), category_ids(instances)
+        elif category_ids(instances) != ids:
+            raise InputError(
+                f'{root / "annotations"}: train and val have other categories; unpack '
+                f'{COCO_ARCHIVES["annotations"].name} again'
+            )
         rows[part] = _part(root, f'{part}2014', instances, ids, names, workers, get)
-        counts[part], instances = len(rows[part]), None                       # gigabytes
+        counts[part], instances = len(rows[part]), None  # gigabytes
     check_counts(root, counts | dict(classes=len(names)), COCO_COUNTS, subset)
     lists = dict(train=rows['train'], train_scored=rows['train'][::SCORED], val=rows['val'])
     for name, found in lists.items():
-        with atomic_path(root/'lists'/f'{name}.txt') as p: p.write_text(''.join(f'{Path(file).with_suffix("").as_posix()}\n' for file, _ in found))
-    with atomic_path(root/'classes.txt') as p: p.write_text(''.join(f'{n}\n' for n in names))
-    write_dataset(root, DataSet('coco', dict(train_list='lists/train.txt', score_list='lists/train_scored.txt', val_list='lists/val.txt', seg_steps=60000), subset=subset))
-    write_tags(root/'tags.csv', rows['train']+rows['val'])                    # last, for it makes the folder a data set
-    say(f'{root}: {counts["train"]:,} images to learn from, {len(lists["train_scored"]):,} of them scored, {counts["val"]:,} validation images, {len(names)} classes')
+        with atomic_path(root / 'lists' / f'{name}.txt') as p:
+            p.write_text(''.join(f'{Path(file).with_suffix("").as_posix()}\n' for file, _ in found))
+    with atomic_path(root / 'classes.txt') as p:
+        p.write_text(''.join(f'{n}\n' for n in names))
+    write_dataset(
+        root,
+        DataSet(
+            'coco',
+            dict(
+                train_list='lists/train.txt',
+                score_list='lists/train_scored.txt',
+                val_list='lists/val.txt',
+                seg_steps=60000,
+            ),
+            subset=subset,
+        ),
+    )
+    write_tags(root / 'tags.csv', rows['train'] + rows['val'])  # last, for it makes the folder a data set
+    say(
+        f'{root}: {counts["train"]:,} images to learn from, {len(lists["train_scored"]):,} of them scored, '
+        f'{counts["val"]:,} validation images, {len(names)} classes'
+    )
     return root
 
 # %% ../../nbs/4_data/06_coco.ipynb #8ef6ad7d
@@ -111,21 +189,47 @@ def _part(root, part, instances, ids, names, workers, get):
     "[(file, tags)] of the images with instances, their masks written."
     of = defaultdict(list)
     for a in instances['annotations']:
-        if a['category_id'] not in ids: raise InputError(f'{root/"annotations"}: instance {a.get("id")} has category {a["category_id"]}, which is not listed; unpack {COCO_ARCHIVES["annotations"].name} again')
+        if a['category_id'] not in ids:
+            raise InputError(
+                f'{root / "annotations"}: instance {a.get("id")} has category {a["category_id"]}, which is not '
+                f'listed; unpack {COCO_ARCHIVES["annotations"].name} again'
+            )
         of[a['image_id']].append(a)
     kept = sorted((i for i in instances['images'] if i['id'] in of), key=lambda i: i['file_name'])
     files = [f'{part}/{i["file_name"]}' for i in kept]
-    if not all((root/f).is_file() for f in files): get(part)
-    if missing := [f for f in files if not (root/f).is_file()]: raise InputError(f'{root/missing[0]}: not there ({len(missing)} in all); put {part}.zip into {root}, or let it be fetched with --download')
-    path_of = lambda file: (root/'masks'/file).with_suffix('.png')
-    work = ((root/f, path_of(f), of[i['id']], ids, i['height'], i['width']) for i, f in zip(kept, files) if not path_of(f).is_file())
+    if not all((root / f).is_file() for f in files):
+        get(part)
+    if missing := [f for f in files if not (root / f).is_file()]:
+        raise InputError(
+            f'{root / missing[0]}: not there ({len(missing)} in all); put {part}.zip into {root}, or let it be '
+            'fetched with --download'
+        )
+
+    def path_of(file):
+        return (root / 'masks' / file).with_suffix('.png')
+
+    work = (
+        (root / f, path_of(f), of[i['id']], ids, i['height'], i['width'])
+        for i, f in zip(kept, files)
+        if not path_of(f).is_file()
+    )
     left = sum(not path_of(f).is_file() for f in files)
-    for _ in progress(parallel_map(_write_mask, work, workers, root/'masks'), left): pass
-    return [(f, tuple(sorted({names[ids[a['category_id']]-1] for a in of[i['id']]}, key=names.index))) for i, f in zip(kept, files)]
+    for _ in progress(parallel_map(_write_mask, work, workers, root / 'masks'), left):
+        pass
+    return [
+        (f, tuple(sorted({names[ids[a['category_id']] - 1] for a in of[i['id']]}, key=names.index)))
+        for i, f in zip(kept, files)
+    ]
+
 
 def _write_mask(item):
     "Store the mask of one image; runs in a worker process."
     image, path, instances, ids, height, width = item
-    if read_size(image) != (width, height): raise InputError(f'{image}: is not {width}x{height} as its instances say; unpack it again')
-    try: save_label(path, instance_mask(instances, ids, height, width))
-    except (ValueError, TypeError, OverflowError) as e: raise InputError(f'{image}: its instances can\'t be drawn ({e}); unpack {COCO_ARCHIVES["annotations"].name} again') from None
+    if read_size(image) != (width, height):
+        raise InputError(f'{image}: is not {width}x{height} as its instances say; unpack it again')
+    try:
+        save_label(path, instance_mask(instances, ids, height, width))
+    except (ValueError, TypeError, OverflowError) as e:
+        raise InputError(
+            f'{image}: its instances can\'t be drawn ({e}); unpack {COCO_ARCHIVES["annotations"].name} again'
+        ) from None

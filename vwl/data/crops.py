@@ -6,7 +6,8 @@
 __all__ = ['training_crop', 'labelled_crop', 'TrainingCrops', 'LabelledCrops']
 
 # %% ../../nbs/4_data/03_crops.ipynb #3ac52758
-import random, torch
+import random
+import torch
 from collections.abc import Callable
 import numpy as np
 from PIL import Image
@@ -18,79 +19,113 @@ from ..pixels import resize, to_tensor, working_image
 # %% ../../nbs/4_data/03_crops.ipynb #95771d35
 def _place(side, crop, rng, corner=False):
     "Where a crop of `crop` pixels meets an image `side` long: (start on canvas, start in image, length)."
-    spare = rng.randrange(abs(side-crop)+1)
+    spare = rng.randrange(abs(side - crop) + 1)
     return (0, spare, crop) if side > crop else (0 if corner else spare, 0, side)
 
+
 def _cut(image, label, rng, crop, corner=False):
-    "Random flip and crop of an image, and of its label if there is one; a smaller image lies at a random place, or in the upper left corner."
+    """Random flip and crop of an image, and of its label if there is one; a smaller image lies at a random place, or
+    in the upper left corner.
+    """
     along = slice(None, None, -1 if rng.getrandbits(1) else 1)
     (left, x, width), (top, y, height) = (_place(side, crop, rng, corner) for side in image.size)
     canvas, void = torch.zeros(3, crop, crop), torch.full((crop, crop), 255, dtype=torch.uint8)
-    canvas[:, top:top+height, left:left+width] = to_tensor(np.asarray(image)[y:y+height, along][:, x:x+width])
-    if label is not None: void[top:top+height, left:left+width] = torch.from_numpy(label[y:y+height, along][:, x:x+width].copy())
+    canvas[:, top : top + height, left : left + width] = to_tensor(
+        np.asarray(image)[y : y + height, along][:, x : x + width]
+    )
+    if label is not None:
+        void[top : top + height, left : left + width] = torch.from_numpy(
+            label[y : y + height, along][:, x : x + width].copy()
+        )
     return canvas, void
 
 # %% ../../nbs/4_data/03_crops.ipynb #80efbc44
 def training_crop(
-    image:Image.Image, # RGB
-    rng:random.Random, # source of randomness: four draws (size, flip, column, row)
-    long_side:tuple[int, int]=(320, 640), # range of the long side after resizing, inclusive
-    crop:int=512, # side of the square that comes out
-)->Tensor: # (3, crop, crop) float32, normalised; 0 is the mean colour
+    image: Image.Image,  # RGB
+    rng: random.Random,  # source of randomness: four draws (size, flip, column, row)
+    long_side: tuple[int, int] = (320, 640),  # range of the long side after resizing, inclusive
+    crop: int = 512,  # side of the square that comes out
+) -> Tensor:  # (3, crop, crop) float32, normalised; 0 is the mean colour
     "Random size, flip and crop of one training image, drawn in the order of the published code."
-    return _cut(resize(image, rng.randint(*long_side)/max(image.size)), None, rng, crop)[0]
+    return _cut(resize(image, rng.randint(*long_side) / max(image.size)), None, rng, crop)[0]
 
 # %% ../../nbs/4_data/03_crops.ipynb #88149215
 def labelled_crop(
-    image:Image.Image, # RGB
-    label:np.ndarray, # uint8 ids, (H, W) or larger in proportion
-    rng:random.Random, # source of randomness: three draws (flip, column, row)
-    scale:float, # of the image before the crop
-    crop:int, # side of the square that comes out
-    corner:bool=False, # an image smaller than the crop lies in the upper left corner (deeplab-pytorch), not at a random place (IRNet)
-)->tuple[Tensor, Tensor]: # (3, crop, crop) float32, normalised; (crop, crop) uint8 ids
+    image: Image.Image,  # RGB
+    label: np.ndarray,  # uint8 ids, (H, W) or larger in proportion
+    rng: random.Random,  # source of randomness: three draws (flip, column, row)
+    scale: float,  # of the image before the crop
+    crop: int,  # side of the square that comes out
+    corner: bool = False,  # a smaller image lies in the upper left corner (deeplab-pytorch), not anywhere (IRNet)
+) -> tuple[Tensor, Tensor]:  # (3, crop, crop) float32, normalised; (crop, crop) uint8 ids
     "Flip and crop of one training image with its label."
     image = resize(image, scale)
-    return _cut(image, np.asarray(Image.fromarray(label).resize(image.size, Image.Resampling.NEAREST)), rng, crop, corner)
+    return _cut(
+        image, np.asarray(Image.fromarray(label).resize(image.size, Image.Resampling.NEAREST)), rng, crop, corner
+    )
 
 # %% ../../nbs/4_data/03_crops.ipynb #dc33e0bf
 class TrainingCrops(torch.utils.data.Dataset):
     "Crops and labels of an `ImageSet`; the crop of image i in an epoch depends on (seed, epoch, i) alone."
-    def __init__(self,
-        images:ImageSet, # what to crop
-        long_side:tuple[int, int], # see `training_crop`
-        crop:int, # see `training_crop`
-        seed:int, # any integer
-        epoch:int=0, # counts from 0
-    ): self.images, self.long_side, self.crop, self.seed, self.epoch = images, long_side, crop, seed, epoch
-    def __len__(self): return len(self.images)
+
+    def __init__(
+        self,
+        images: ImageSet,  # what to crop
+        long_side: tuple[int, int],  # see `training_crop`
+        crop: int,  # see `training_crop`
+        seed: int,  # any integer
+        epoch: int = 0,  # counts from 0
+    ):
+        self.images, self.long_side, self.crop, self.seed, self.epoch = images, long_side, crop, seed, epoch
+
+    def __len__(self):
+        return len(self.images)
+
     def __getitem__(self, i):
         rng = random.Random(f'{self.seed} {self.epoch} {i}')
-        return training_crop(self.images.image(i), rng, self.long_side, self.crop), torch.from_numpy(self.images.labels[i])
+        return training_crop(self.images.image(i), rng, self.long_side, self.crop), torch.from_numpy(
+            self.images.labels[i]
+        )
 
 # %% ../../nbs/4_data/03_crops.ipynb #47e52e40
 class LabelledCrops(torch.utils.data.Dataset):
     "Crops of images with labels of their pixels; the crop of image i in an epoch depends on (seed, epoch, i) alone."
-    def __init__(self,
-        images:ImageSet, # what to crop
-        label:Callable[[int], np.ndarray], # i -> (H, W) uint8 ids of image i; 255 counts for nothing
-        scales:tuple[float, ...], # of the images, one drawn each time
-        crop:int, # see `labelled_crop`
-        seed:int, # any integer
-        epoch:int=0, # counts from 0
-        between:bool=False, # draw any scale between the first and the last
-        corner:bool=False, # see `labelled_crop`
-        times:int=1, # each image comes so many times an epoch
-        long_side:int=10**6, # larger images are shrunk to this first, see `working_image`
+
+    def __init__(
+        self,
+        images: ImageSet,  # what to crop
+        label: Callable[[int], np.ndarray],  # i -> (H, W) uint8 ids of image i; 255 counts for nothing
+        scales: tuple[float, ...],  # of the images, one drawn each time
+        crop: int,  # see `labelled_crop`
+        seed: int,  # any integer
+        epoch: int = 0,  # counts from 0
+        between: bool = False,  # draw any scale between the first and the last
+        corner: bool = False,  # see `labelled_crop`
+        times: int = 1,  # each image comes so many times an epoch
+        long_side: int = 10**6,  # larger images are shrunk to this first, see `working_image`
     ):
         self.times, self.long_side = times, long_side
-        self.images, self.label, self.scales, self.crop, self.seed, self.epoch = images, label, scales, crop, seed, epoch
+        self.images, self.label, self.scales, self.crop, self.seed, self.epoch = (
+            images,
+            label,
+            scales,
+            crop,
+            seed,
+            epoch,
+        )
         self.between, self.corner = between, corner
-    def __len__(self): return len(self.images)*self.times
+
+    def __len__(self):
+        return len(self.images) * self.times
+
     def __getitem__(self, i):
         rng = random.Random(f'{self.seed} {self.epoch} {i}')
         scale = rng.uniform(self.scales[0], self.scales[-1]) if self.between else rng.choice(self.scales)
         i %= len(self.images)
         image, label = self.images.image(i), self.label(i)
-        if label.shape != image.size[::-1]: raise InputError(f'{self.images.root/self.images.files[i]}: is {image.width}x{image.height}, but its label {label.shape[1]}x{label.shape[0]}; delete the label and make it again')
+        if label.shape != image.size[::-1]:
+            raise InputError(
+                f'{self.images.root / self.images.files[i]}: is {image.width}x{image.height}, but its label '
+                f'{label.shape[1]}x{label.shape[0]}; delete the label and make it again'
+            )
         return labelled_crop(working_image(image, self.long_side), label, rng, scale, self.crop, self.corner)

@@ -7,7 +7,20 @@ __all__ = ['INSIDE', 'DataSet', 'write_dataset', 'read_dataset', 'find_data', 'p
            'unpack', 'get_archive', 'is_unpacked', 'check_counts']
 
 # %% ../../nbs/4_data/04_datasets.ipynb #38abc8cc
-import contextlib, gzip, hashlib, http.client, lzma, os, shutil, struct, tarfile, time, urllib.error, urllib.request, zipfile, zlib
+import contextlib
+import gzip
+import hashlib
+import http.client
+import lzma
+import os
+import shutil
+import struct
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,57 +34,80 @@ from ..engine.workers import progress
 @dataclass(frozen=True)
 class DataSet:
     "What `dataset.json` holds."
-    name: str # 'voc' or 'coco'
-    settings: dict = field(default_factory=dict) # fields of `Recipe`
-    test_list: str = '' # list file of images without masks, for the test server; relative to the folder
-    subset: bool = False # a part of the data set, so no published figure compares with its own
+
+    name: str  # 'voc' or 'coco'
+    settings: dict = field(default_factory=dict)  # fields of `Recipe`
+    test_list: str = ''  # list file of images without masks, for the test server; relative to the folder
+    subset: bool = False  # a part of the data set, so no published figure compares with its own
+
 
 def write_dataset(
-    folder:Path|str, # of the data set
-    described:DataSet, # what it is
-)->Path:
-    return write_json(Path(folder)/'dataset.json', asdict(described))
+    folder: Path | str,  # of the data set
+    described: DataSet,  # what it is
+) -> Path:
+    return write_json(Path(folder) / 'dataset.json', asdict(described))
+
 
 def read_dataset(
-    folder:Path|str # of any data set
-)->DataSet: # without name and settings if there is no `dataset.json`
-    path = Path(folder)/'dataset.json'
-    if not path.is_file(): return DataSet('')
+    folder: Path | str,  # of any data set
+) -> DataSet:  # without name and settings if there is no `dataset.json`
+    path = Path(folder) / 'dataset.json'
+    if not path.is_file():
+        return DataSet('')
     value, kinds = read_json(path), dict(name=str, settings=dict, test_list=str, subset=bool)
     if isinstance(value, dict) and 'name' in value and all(type(v) is kinds.get(k) for k, v in value.items()):
-        try: recipe_from_dict(value.get('settings', {}))
-        except InputError as e: raise InputError(f'{path}: {e}; make it again with vwl prepare') from None
+        try:
+            recipe_from_dict(value.get('settings', {}))
+        except InputError as e:
+            raise InputError(f'{path}: {e}; make it again with vwl prepare') from None
         return DataSet(**value)
     raise InputError(f'{path}: not what vwl prepare writes; make it again with vwl prepare')
 
 # %% ../../nbs/4_data/04_datasets.ipynb #f53855e5
-INSIDE = ('', 'VOCdevkit/VOC2012', 'VOC2012') # where in a folder a data set may lie
+INSIDE = ('', 'VOCdevkit/VOC2012', 'VOC2012')  # where in a folder a data set may lie
+
 
 def find_data(
-    folder:Path|str, # of a data set, or around it, or 'voc' or 'coco'
-)->Path: # the folder with its table of tags
+    folder: Path | str,  # of a data set, or around it, or 'voc' or 'coco'
+) -> Path:  # the folder with its table of tags
     "Where a data set is; what was given if there is none."
-    places = [Path(folder), Path('data')/folder] if str(folder) in ('voc', 'coco') else [Path(folder)]
-    found = (place/inside for place in places for inside in INSIDE if (place/inside/'tags.csv').is_file())
+    places = [Path(folder), Path('data') / folder] if str(folder) in ('voc', 'coco') else [Path(folder)]
+    found = (place / inside for place in places for inside in INSIDE if (place / inside / 'tags.csv').is_file())
     return next(found, Path(folder))
 
 # %% ../../nbs/4_data/04_datasets.ipynb #2f1c292d
 def paper_figure(
-    described:DataSet, # of the run's folder
-    recipe:Recipe, # of the run
-    stage:str, # as in the table of results
-)->float|None: # percent; None if the paper has none, or not for this network, these lists, classes or labels
+    described: DataSet,  # of the run's folder
+    recipe: Recipe,  # of the run
+    stage: str,  # as in the table of results
+) -> float | None:  # percent; None if the paper has none, or not for this network, these lists, classes or labels
     "The paper's mIoU of a stage, from Table 1, 2 or 3."
     r, lists = recipe, {k: v for k, v in described.settings.items() if k.endswith('_list')}
-    if described.subset or r.classes or r.pooling != 'hp' or r.tags != 'given' or (r.backbone, r.seg_backbone) != ('resnet101', 'resnet101'): return None
-    if any(not str(getattr(r, k)).endswith(v) for k, v in lists.items()): return None
+    if (
+        described.subset
+        or r.classes
+        or r.pooling != 'hp'
+        or r.tags != 'given'
+        or (r.backbone, r.seg_backbone) != ('resnet101', 'resnet101')
+    ):
+        return None
+    if any(not str(getattr(r, k)).endswith(v) for k, v in lists.items()):
+        return None
     method = dict(learned='VWL-L', memory='VWL-M').get(r.words, '')
     maps = {'CAM': 'cam', 'CAM + CRF': 'crf', 'CAM + IRNet': 'pseudo'}
-    if stage in maps: return reported('table1', method).get(maps[stage]) if described.name == 'voc' else None
-    if stage != 'DeepLabV2 + CRF' or r.seg_labels not in ('pseudo', 'masks'): return None
-    if described.name == 'coco': return reported('table3', method).get('segmentation_crf') if r.seg_labels == 'pseudo' and r.seg_weights == 'imagenet' else None
-    coco = 'coco' in Path(r.seg_weights).name.lower()                         # by the file's name
-    if described.name != 'voc' or not (coco or r.seg_weights == 'imagenet'): return None
+    if stage in maps:
+        return reported('table1', method).get(maps[stage]) if described.name == 'voc' else None
+    if stage != 'DeepLabV2 + CRF' or r.seg_labels not in ('pseudo', 'masks'):
+        return None
+    if described.name == 'coco':
+        return (
+            reported('table3', method).get('segmentation_crf')
+            if r.seg_labels == 'pseudo' and r.seg_weights == 'imagenet'
+            else None
+        )
+    coco = 'coco' in Path(r.seg_weights).name.lower()  # by the file's name
+    if described.name != 'voc' or not (coco or r.seg_weights == 'imagenet'):
+        return None
     row = ('fully supervised' if r.seg_labels == 'masks' else method) + (', COCO weights' if coco else '')
     return reported('table2', row).get('segmentation_crf')
 
@@ -79,134 +115,224 @@ def paper_figure(
 @dataclass(frozen=True)
 class Archive:
     "A published file."
-    name: str # file name
-    url: str # where it is
-    md5: str # its sum, hexadecimal
+
+    name: str  # file name
+    url: str  # where it is
+    md5: str  # its sum, hexadecimal
+
 
 def md5_of(
-    path:Path|str # any file
-)->str:
+    path: Path | str,  # any file
+) -> str:
     "The MD5 sum of a file, read in pieces."
     sum = hashlib.md5(usedforsecurity=False)
     with open(path, 'rb') as f:
-        while piece := f.read(1 << 20): sum.update(piece)
+        while piece := f.read(1 << 20):
+            sum.update(piece)
     return sum.hexdigest()
+
 
 def _receive(url, part):
     "Append to `part` what is missing of `url`."
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={'Range': f'bytes={have}-', 'User-Agent': 'vwl'} if have else {'User-Agent': 'vwl'})
+    request = urllib.request.Request(
+        url, headers={'Range': f'bytes={have}-', 'User-Agent': 'vwl'} if have else {'User-Agent': 'vwl'}
+    )
     with urllib.request.urlopen(request, timeout=60) as reply, part.open('ab' if reply.status == 206 else 'wb') as f:
         left = int(reply.headers.get('Content-Length') or 0)
-        for _ in progress(range(-(-left >> 20) or 1)): f.write(reply.read(1 << 20) if left else reply.read())
-    if left and part.stat().st_size < left + (have if reply.status == 206 else 0): raise http.client.IncompleteRead(b'')
+        for _ in progress(range(-(-left >> 20) or 1)):
+            f.write(reply.read(1 << 20) if left else reply.read())
+    if left and part.stat().st_size < left + (have if reply.status == 206 else 0):
+        raise http.client.IncompleteRead(b'')
 
 # %% ../../nbs/4_data/04_datasets.ipynb #3fada0dd
 def fetch(
-    archive:Archive, # what to get
-    folder:Path|str, # where it goes, under its name
-    tries:int=5, # a broken connection is taken up again so often
-    wait:float=5., # seconds before another try
-    say:Callable[[str], None]=print, # for lines to the user
-)->Path: # the file, its sum checked
+    archive: Archive,  # what to get
+    folder: Path | str,  # where it goes, under its name
+    tries: int = 5,  # a broken connection is taken up again so often
+    wait: float = 5.0,  # seconds before another try
+    say: Callable[[str], None] = print,  # for lines to the user
+) -> Path:  # the file, its sum checked
     "A published archive, downloaded if it isn't there."
-    path = Path(folder)/archive.name
+    path = Path(folder) / archive.name
     part = path.with_name(f'.{archive.name}.part')
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         say(f'fetching {archive.url}')
         for left in reversed(range(tries)):
-            try: _receive(archive.url, part); break
+            try:
+                _receive(archive.url, part)
+                break
             except urllib.error.HTTPError as e:
-                if e.code == 416: break                                       # there is nothing beyond what is here
-                raise InputError(f'{archive.url}: {e.code} {e.reason}; get {archive.name} elsewhere and put it at {path}') from None
+                if e.code == 416:
+                    break  # there is nothing beyond what is here
+                raise InputError(
+                    f'{archive.url}: {e.code} {e.reason}; get {archive.name} elsewhere and put it at {path}'
+                ) from None
             except (OSError, http.client.HTTPException) as e:
-                if not left: raise InputError(f'{archive.url}: {e or type(e).__name__}; the same command goes on from there, or put {archive.name} at {path}') from None
+                if not left:
+                    raise InputError(
+                        f'{archive.url}: {e or type(e).__name__}; the same command goes on from there, or put '
+                        f'{archive.name} at {path}'
+                    ) from None
                 time.sleep(wait)
     found = md5_of(path if path.exists() else part)
     if found != archive.md5:
         part.unlink(missing_ok=True)
-        raise InputError(f'{path}: not the published archive (its MD5 sum is {found}, not {archive.md5}); ' + ('delete it and try again' if path.exists() else 'try again, or get it elsewhere'))
-    if not path.exists(): os.replace(part, path)
+        raise InputError(
+            f'{path}: not the published archive (its MD5 sum is {found}, not {archive.md5}); '
+            + ('delete it and try again' if path.exists() else 'try again, or get it elsewhere')
+        )
+    if not path.exists():
+        os.replace(part, path)
     return path
 
 # %% ../../nbs/4_data/04_datasets.ipynb #79468e0c
 @contextlib.contextmanager
 def _opened(path, opened):
     "How a member is read; what fails there is the archive's fault, not the disk's."
+
     def read(n):
-        try: return source.read(n)
-        except OSError as e: raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
-    try: source = opened()
-    except OSError as e: raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
-    with source: yield read
+        try:
+            return source.read(n)
+        except OSError as e:
+            raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
+
+    try:
+        source = opened()
+    except OSError as e:
+        raise InputError(f'{path}: damaged ({e}); delete it and get it again') from None
+    with source:
+        yield read
+
 
 def _check_name(path, name):
     "`InputError` if a member's name is none that a file in the folder can have."
     parts = Path(name).parts
-    if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in parts: raise InputError(f'{path}: {name!r} leads out of the folder; nothing more is unpacked')
-    if not name.strip('/.') or '\0' in name or any(len(part.encode('utf-8', 'replace')) > 200 for part in parts) or len(name) > 1000: raise InputError(f'{path}: {name[:60]!r} is no name of a file; nothing more is unpacked')
+    if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in parts:
+        raise InputError(f'{path}: {name!r} leads out of the folder; nothing more is unpacked')
+    if (
+        not name.strip('/.')
+        or '\0' in name
+        or any(len(part.encode('utf-8', 'replace')) > 200 for part in parts)
+        or len(name) > 1000
+    ):
+        raise InputError(f'{path}: {name[:60]!r} is no name of a file; nothing more is unpacked')
+
 
 def _members(path, folder, members):
     "Write (name, size, open) of each member that is not there."
     folder.mkdir(parents=True, exist_ok=True)
     packed, whole, free = path.stat().st_size, sum(size for _, size, _ in members), shutil.disk_usage(folder).free
-    if whole > 200*packed+2**20: raise InputError(f'{path}: would unpack to {whole/2**20:,.0f} MB from {packed/2**20:,.1f} MB, which no data set does; get it from its own source')
-    if (new := sum(size for name, size, _ in members if not is_file(folder/name))) > free: raise InputError(f'{folder}: {path.name} needs {new/2**30:,.1f} GB and {free/2**30:,.1f} GB are free; make room, then give the same command again')
+    if whole > 200 * packed + 2**20:
+        raise InputError(
+            f'{path}: would unpack to {whole / 2**20:,.0f} MB from {packed / 2**20:,.1f} MB, which no data set '
+            'does; get it from its own source'
+        )
+    if (new := sum(size for name, size, _ in members if not is_file(folder / name))) > free:
+        raise InputError(
+            f'{folder}: {path.name} needs {new / 2**30:,.1f} GB and {free / 2**30:,.1f} GB are free; make '
+            'room, then give the same command again'
+        )
     for name, size, opened in progress(members):
         _check_name(path, name)
-        target = folder/name
-        if is_file(target) and target.stat().st_size == size: continue
-        if target.is_dir() or any(p.is_file() for p in target.parents): raise InputError(f'{path}: {name!r} is a file and a folder; nothing more is unpacked')
+        target = folder / name
+        if is_file(target) and target.stat().st_size == size:
+            continue
+        if target.is_dir() or any(p.is_file() for p in target.parents):
+            raise InputError(f'{path}: {name!r} is a file and a folder; nothing more is unpacked')
         with _opened(path, opened) as source, atomic_path(target) as p, p.open('wb') as f:
-            while piece := source(1 << 20): f.write(piece)
+            while piece := source(1 << 20):
+                f.write(piece)
 
 # %% ../../nbs/4_data/04_datasets.ipynb #61c241cd
 def unpack(
-    path:Path|str, # a .tar, .tgz or .zip
-    folder:Path|str, # where its members go
-    inside:str='', # leading folders of the members that are left away
-)->Path: # `folder`
-    "Unpack an archive, going on where that was stopped; `InputError` if it is damaged or a name leads out of the folder."
+    path: Path | str,  # a .tar, .tgz or .zip
+    folder: Path | str,  # where its members go
+    inside: str = '',  # leading folders of the members that are left away
+) -> Path:  # `folder`
+    """Unpack an archive, going on where that was stopped; `InputError` if it is damaged or a name leads out of the
+    folder.
+    """
     path, folder = Path(path), Path(folder)
     try:
         if path.suffix == '.zip':
-            with zipfile.ZipFile(path) as z: _members(path, folder, [(m.filename.removeprefix(inside), m.file_size, lambda m=m: z.open(m)) for m in z.infolist() if not m.is_dir()])
+            with zipfile.ZipFile(path) as z:
+                _members(
+                    path,
+                    folder,
+                    [
+                        (m.filename.removeprefix(inside), m.file_size, lambda m=m: z.open(m))
+                        for m in z.infolist()
+                        if not m.is_dir()
+                    ],
+                )
         else:
-            with tarfile.open(path) as t: _members(path, folder, [(m.name.removeprefix(inside), m.size, lambda m=m: t.extractfile(m)) for m in t.getmembers() if m.isfile()])
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, EOFError, zlib.error, NotImplementedError, RuntimeError, IndexError, UnicodeError, ValueError, struct.error) as e:
-        raise InputError(f'{path}: damaged or not an archive ({(str(e) or type(e).__name__).splitlines()[0].rstrip(":")}); delete it and get it again') from None
+            with tarfile.open(path) as t:
+                _members(
+                    path,
+                    folder,
+                    [
+                        (m.name.removeprefix(inside), m.size, lambda m=m: t.extractfile(m))
+                        for m in t.getmembers()
+                        if m.isfile()
+                    ],
+                )
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        gzip.BadGzipFile,
+        lzma.LZMAError,
+        EOFError,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        IndexError,
+        UnicodeError,
+        ValueError,
+        struct.error,
+    ) as e:
+        raise InputError(
+            f'{path}: damaged or not an archive ({(str(e) or type(e).__name__).splitlines()[0].rstrip(":")}); '
+            'delete it and get it again'
+        ) from None
     return folder
 
 # %% ../../nbs/4_data/04_datasets.ipynb #7f56d2c5
 def get_archive(
-    archive:Archive, # what it should be; without `md5`, what it should be is not known
-    root:Path, # folder of the archive
-    folder:Path, # where its members go
-    download:bool=False, # fetch it if it isn't there
-    subset:bool=False, # it may be another one
-    inside:str='', # see `unpack`
-    say:Callable[[str], None]=print, # for lines to the user
+    archive: Archive,  # what it should be; without `md5`, what it should be is not known
+    root: Path,  # folder of the archive
+    folder: Path,  # where its members go
+    download: bool = False,  # fetch it if it isn't there
+    subset: bool = False,  # it may be another one
+    inside: str = '',  # see `unpack`
+    say: Callable[[str], None] = print,  # for lines to the user
 ):
     "Unpack an archive once, its sum checked; nothing happens if it is neither there nor to be fetched."
-    path, done = root/archive.name, root/f'.{archive.name}.unpacked'
-    if not path.exists() and not (download and archive.url): return
-    if archive.md5 and not subset: fetch(archive, root, say=say)
+    path, done = root / archive.name, root / f'.{archive.name}.unpacked'
+    if not path.exists() and not (download and archive.url):
+        return
+    if archive.md5 and not subset:
+        fetch(archive, root, say=say)
     say(f'unpacking {path}')
     unpack(path, folder, inside)
     done.touch()
 
-def is_unpacked(root:Path, archive:Archive)->bool: # whether nothing is left of an archive that was begun
+
+def is_unpacked(root: Path, archive: Archive) -> bool:  # whether nothing is left of an archive that was begun
     "Whether an archive isn't there, or was unpacked to its end."
-    return not (root/archive.name).exists() or (root/f'.{archive.name}.unpacked').exists()
+    return not (root / archive.name).exists() or (root / f'.{archive.name}.unpacked').exists()
 
 # %% ../../nbs/4_data/04_datasets.ipynb #3f732cef
 def check_counts(
-    where:Path|str, # what the error names
-    found:dict[str, int], # what -> how many
-    published:dict[str, int], # what -> how many there should be
-    subset:bool=False, # a part is meant
+    where: Path | str,  # what the error names
+    found: dict[str, int],  # what -> how many
+    published: dict[str, int],  # what -> how many there should be
+    subset: bool = False,  # a part is meant
 ):
     "`InputError` where counts aren't the published ones."
     wrong = [f'{what}: {found[what]:,} of {n:,}' for what, n in published.items() if found[what] != n]
-    if wrong and not subset: raise InputError(f'{where}: not the whole data set ({"; ".join(wrong)}); complete it, or take it as it is with --subset')
+    if wrong and not subset:
+        raise InputError(
+            f'{where}: not the whole data set ({"; ".join(wrong)}); complete it, or take it as it is with --subset'
+        )

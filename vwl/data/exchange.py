@@ -6,10 +6,14 @@
 __all__ = ['write_published_cams', 'read_published_cams']
 
 # %% ../../nbs/4_data/08_exchange.ipynb #2ec6e8f6
-import collections, io, pickle, re
+import collections
+import io
+import pickle
+import re
 from collections.abc import Sequence
 from pathlib import Path
-import numpy as np, torch
+import numpy as np
+import torch
 import torch.nn.functional as F
 from ..errors import InputError
 from ..engine.files import atomic_path
@@ -17,16 +21,22 @@ from .cams import strided_size
 
 # %% ../../nbs/4_data/08_exchange.ipynb #f3bedae2
 def write_published_cams(
-    path:Path|str, # `.npy` to write
-    maps:np.ndarray, # (n, h4, w4) in [0, 1], at stride 4
-    keys:Sequence[int], # (n,) class ids, 1..C
-    size:tuple[int, int], # (H, W) of the image
-)->Path:
+    path: Path | str,  # `.npy` to write
+    maps: np.ndarray,  # (n, h4, w4) in [0, 1], at stride 4
+    keys: Sequence[int],  # (n,) class ids, 1..C
+    size: tuple[int, int],  # (H, W) of the image
+) -> Path:
     "Maps in the published layout, with NumPy arrays."
     maps = torch.from_numpy(np.ascontiguousarray(maps, np.float32))
-    high = F.interpolate(maps[None], size, mode='bilinear', align_corners=False)[0] if len(maps) else maps.new_zeros(0, *size)
+    high = (
+        F.interpolate(maps[None], size, mode='bilinear', align_corners=False)[0]
+        if len(maps)
+        else maps.new_zeros(0, *size)
+    )
     with atomic_path(path) as p, p.open('wb') as f:
-        np.save(f, dict(keys=np.asarray(keys, np.int64)-1, cam=maps.numpy(), high_res=high.numpy()), allow_pickle=True)
+        np.save(
+            f, dict(keys=np.asarray(keys, np.int64) - 1, cam=maps.numpy(), high_res=high.numpy()), allow_pickle=True
+        )
     return Path(path)
 
 # %% ../../nbs/4_data/08_exchange.ipynb #44afcac5
@@ -34,68 +44,131 @@ def _storage(data):
     "A torch storage, by torch's restricted reader."
     return torch.load(io.BytesIO(data), weights_only=True, map_location='cpu')
 
+
 class _Array:
     "An array as its pickle says, put together here: NumPy and torch believe what they are told, and crash."
-    def __init__(self, *_): self.value = None
+
+    def __init__(self, *_):
+        self.value = None
+
     def __setstate__(self, state):
         _, shape, kind, fortran, data = state
         self.value = _array(data, kind, shape, 'F' if fortran else 'C')
 
+
 class _Kind:
     "A dtype as its pickle says."
-    def __init__(self, text, *_): self.text, self.order = text, '='
-    def __setstate__(self, state): self.order = state[1]
+
+    def __init__(self, text, *_):
+        self.text, self.order = text, '='
+
+    def __setstate__(self, state):
+        self.order = state[1]
+
     def dtype(self):
-        if not re.fullmatch(r'[iuf][1248]|b1', self.text) or self.order not in tuple('<>=|'): raise ValueError('an array of other than numbers')
-        return np.dtype(self.order+self.text)
+        if not re.fullmatch(r'[iuf][1248]|b1', self.text) or self.order not in tuple('<>=|'):
+            raise ValueError('an array of other than numbers')
+        return np.dtype(self.order + self.text)
+
 
 def _array(data, kind, shape=(-1,), order='C'):
     "An array from its bytes, or of objects from their list."
-    if isinstance(kind, _Kind) and kind.text in ('O', 'O8') and isinstance(data, list) and shape == (): return data[0]
+    if isinstance(kind, _Kind) and kind.text in ('O', 'O8') and isinstance(data, list) and shape == ():
+        return data[0]
     return np.frombuffer(bytes(data), kind.dtype()).reshape(shape, order=order).copy()
+
 
 def _tensor(storage, offset, size, stride, *_):
     "A tensor whose places all lie in its storage."
-    if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)) or len(size) != len(stride): raise ValueError('a tensor of no shape')
+    if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)) or len(size) != len(stride):
+        raise ValueError('a tensor of no shape')
     flat = torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
-    if 0 not in size and offset+sum((n-1)*s for n, s in zip(size, stride)) >= len(flat): raise ValueError('a tensor beyond its storage')
+    if 0 not in size and offset + sum((n - 1) * s for n, s in zip(size, stride)) >= len(flat):
+        raise ValueError('a tensor beyond its storage')
     return torch.as_strided(flat, size, stride, offset).clone()
 
-_ALLOWED = {('collections', 'OrderedDict'): collections.OrderedDict, ('torch._utils', '_rebuild_tensor_v2'): _tensor, ('torch.storage', '_load_from_bytes'): _storage,
-            ('numpy', 'ndarray'): _Array, ('numpy', 'dtype'): _Kind, ('_codecs', 'encode'): lambda text, kind: text.encode('latin1')}
+
+_ALLOWED = {
+    ('collections', 'OrderedDict'): collections.OrderedDict,
+    ('torch._utils', '_rebuild_tensor_v2'): _tensor,
+    ('torch.storage', '_load_from_bytes'): _storage,
+    ('numpy', 'ndarray'): _Array,
+    ('numpy', 'dtype'): _Kind,
+    ('_codecs', 'encode'): lambda text, kind: text.encode('latin1'),
+}
 for _module in 'numpy.core', 'numpy._core':
-    _ALLOWED |= {(f'{_module}.multiarray', '_reconstruct'): _Array, (f'{_module}.multiarray', 'scalar'): lambda kind, data: _array(data, kind)[0], (f'{_module}.numeric', '_frombuffer'): _array}
+    _ALLOWED |= {
+        (f'{_module}.multiarray', '_reconstruct'): _Array,
+        (f'{_module}.multiarray', 'scalar'): lambda kind, data: _array(data, kind)[0],
+        (f'{_module}.numeric', '_frombuffer'): _array,
+    }
+
 
 class _Arrays(pickle.Unpickler):
     "An unpickler that knows arrays and tensors and nothing else."
+
     def find_class(self, module, name):
-        if (module, name) not in _ALLOWED: raise pickle.UnpicklingError(f'it wants to call {module}.{name}')
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f'it wants to call {module}.{name}')
         return _ALLOWED[module, name]
 
 # %% ../../nbs/4_data/08_exchange.ipynb #b1805e37
 def read_published_cams(
-    path:Path|str, # `.npy` in the published layout
-    size:tuple[int, int], # (H, W) of the image
-    n_classes:int, # C
-    trusted:bool=False, # the user trusts the file's source; it is a pickle
-)->tuple[np.ndarray, np.ndarray]: # (n, h4, w4) float32 in [0, 1]; (n,) class ids, 1..C
+    path: Path | str,  # `.npy` in the published layout
+    size: tuple[int, int],  # (H, W) of the image
+    n_classes: int,  # C
+    trusted: bool = False,  # the user trusts the file's source; it is a pickle
+) -> tuple[np.ndarray, np.ndarray]:  # (n, h4, w4) float32 in [0, 1]; (n,) class ids, 1..C
     "Maps of one image; `InputError` if the file isn't trusted, holds anything else, or belongs to another image."
-    if not trusted: raise InputError(f'{path}: published CAMs are pickles, which can carry code; if you trust where they come from, say so with --trust-pickles')
-    wrong = lambda what: InputError(f'{path}: {what}; give CAMs as VWL or IRNet writes them')
+    if not trusted:
+        raise InputError(
+            f'{path}: published CAMs are pickles, which can carry code; if you trust where they come from, say '
+            'so with --trust-pickles'
+        )
+
+    def wrong(what):
+        return InputError(f'{path}: {what}; give CAMs as VWL or IRNet writes them')
+
     try:
         with open(path, 'rb') as f:
-            shape, _, kind = np.lib.format.read_array_header_1_0(f) if np.lib.format.read_magic(f) == (1, 0) else ((1,), False, None)
-            found = _Arrays(f).load() if kind == object and shape == () else None
-    except FileNotFoundError: raise InputError(f'{path}: no such file; every image needs its maps') from None
-    except Exception as e: raise wrong(f'not readable ({(str(e) or type(e).__name__).splitlines()[0][:90]})') from None # damaged pickles fail in any way
-    plain = lambda v: v.value if isinstance(v, _Array) else v
+            shape, _, kind = (
+                np.lib.format.read_array_header_1_0(f) if np.lib.format.read_magic(f) == (1, 0) else ((1,), False, None)
+            )
+            found = _Arrays(f).load() if kind == np.dtype(object) and shape == () else None
+    except FileNotFoundError:
+        raise InputError(f'{path}: no such file; every image needs its maps') from None
+    except Exception as e:
+        raise wrong(
+            f'not readable ({(str(e) or type(e).__name__).splitlines()[0][:90]})'
+        ) from None  # damaged pickles fail in any way
+
+    def plain(v):
+        return v.value if isinstance(v, _Array) else v
+
     found = plain(found)
-    if not isinstance(found, dict) or 'keys' not in found or not {'cam', 'high_res'} & found.keys(): raise wrong('holds no keys and maps')
-    try: keys, maps = np.asarray(plain(found['keys'])).astype(np.int64)+1, np.asarray(plain(found['cam' if 'cam' in found else 'high_res'])).astype(np.float32)
-    except (ValueError, TypeError, RuntimeError): raise wrong('holds no arrays') from None
-    if keys.shape != maps.shape[:1] or maps.ndim != 3: raise wrong(f'has {keys.shape} keys and maps of shape {maps.shape}')
-    if maps.shape[1:] == tuple(size): maps = F.interpolate(torch.from_numpy(maps)[None], strided_size(*size), mode='bilinear', align_corners=False)[0].numpy() if len(maps) else maps[:, ::4, ::4]
-    if maps.shape[1:] != strided_size(*size): raise wrong(f'maps of {maps.shape[2]}x{maps.shape[1]} are not those of a {size[1]}x{size[0]} image')
-    if len(keys) and not (1 <= keys.min() and keys.max() <= n_classes and len(set(keys.tolist())) == len(keys)): raise wrong(f'classes {(keys-1).tolist()} are not among 0 to {n_classes-1}, each once')
-    if not np.isfinite(maps).all() or (maps.size and (maps.min() < 0 or maps.max() > 1.001)): raise wrong('maps are not between 0 and 1')
+    if not isinstance(found, dict) or 'keys' not in found or not {'cam', 'high_res'} & found.keys():
+        raise wrong('holds no keys and maps')
+    try:
+        keys, maps = (
+            np.asarray(plain(found['keys'])).astype(np.int64) + 1,
+            np.asarray(plain(found['cam' if 'cam' in found else 'high_res'])).astype(np.float32),
+        )
+    except (ValueError, TypeError, RuntimeError):
+        raise wrong('holds no arrays') from None
+    if keys.shape != maps.shape[:1] or maps.ndim != 3:
+        raise wrong(f'has {keys.shape} keys and maps of shape {maps.shape}')
+    if maps.shape[1:] == tuple(size):
+        maps = (
+            F.interpolate(torch.from_numpy(maps)[None], strided_size(*size), mode='bilinear', align_corners=False)[
+                0
+            ].numpy()
+            if len(maps)
+            else maps[:, ::4, ::4]
+        )
+    if maps.shape[1:] != strided_size(*size):
+        raise wrong(f'maps of {maps.shape[2]}x{maps.shape[1]} are not those of a {size[1]}x{size[0]} image')
+    if len(keys) and not (1 <= keys.min() and keys.max() <= n_classes and len(set(keys.tolist())) == len(keys)):
+        raise wrong(f'classes {(keys - 1).tolist()} are not among 0 to {n_classes - 1}, each once')
+    if not np.isfinite(maps).all() or (maps.size and (maps.min() < 0 or maps.max() > 1.001)):
+        raise wrong('maps are not between 0 and 1')
     return maps.clip(0, 1), keys

@@ -7,7 +7,13 @@ __all__ = ['VOC_CLASSES', 'IMAGE_SUFFIXES', 'read_tags', 'read_image', 'ImageSet
            'read_folder', 'read_photographs']
 
 # %% ../../nbs/4_data/02_images.ipynb #547c0458
-import csv, difflib, functools, io, os, re, warnings
+import csv
+import difflib
+import functools
+import io
+import os
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -18,10 +24,11 @@ from ..engine.files import is_file, load_label, read_text
 
 # %% ../../nbs/4_data/02_images.ipynb #b49b6efa
 def read_tags(
-    path:Path|str # a CSV file with the columns image, tags
-)->dict[str, tuple[str, ...]]: # file name -> its tags, in the order of the file
+    path: Path | str,  # a CSV file with the columns image, tags
+) -> dict[str, tuple[str, ...]]:  # file name -> its tags, in the order of the file
     "The tags of every image in `path`; `InputError` with the line of what is wrong."
-    if not Path(path).is_file(): raise InputError(f'{path}: no such file; write one with the columns image,tags')
+    if not Path(path).is_file():
+        raise InputError(f'{path}: no such file; write one with the columns image,tags')
     text = read_text(path)
     first = text.split('\n', 1)[0]
     rows, tags = csv.reader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=first.count), strict=True), {}
@@ -31,101 +38,148 @@ def read_tags(
             raise InputError(f'{path}: the first line must be image,tags and is {first.strip()!r}')
         image, value = names.index('image'), names.index('tags')
         for row in rows:
-            if len(row) > len(names): raise InputError(f'{path} line {rows.line_num}: more columns than the first line has; put blanks between the tags of one image')
-            row += ['']*(len(names)-len(row))
+            if len(row) > len(names):
+                raise InputError(
+                    f'{path} line {rows.line_num}: more columns than the first line has; put blanks between '
+                    'the tags of one image'
+                )
+            row += [''] * (len(names) - len(row))
             _add_row(tags, row[image].strip(), row[value].strip(), path, rows.line_num)
-    except csv.Error as e: raise InputError(f'{path} line {rows.line_num}: not readable as CSV ({e}); look for a quote that isn\'t closed') from None
+    except csv.Error as e:
+        raise InputError(
+            f'{path} line {rows.line_num}: not readable as CSV ({e}); look for a quote that isn\'t closed'
+        ) from None
     return tags
 
 # %% ../../nbs/4_data/02_images.ipynb #242a3741
 def _add_row(tags, image, value, path, line):
     "Add one row of the table to `tags`, checked."
-    if not image and not value: return
-    if not image: raise InputError(f'{path} line {line}: no image name')
-    if not re.fullmatch(r'[\w -]+(\.\w+)?', image):                           # most names need no closer look
+    if not image and not value:
+        return
+    if not image:
+        raise InputError(f'{path} line {line}: no image name')
+    if not re.fullmatch(r'[\w -]+(\.\w+)?', image):  # most names need no closer look
         if Path(image).is_absolute() or '..' in Path(image).parts or '\\' in image:
             raise InputError(f'{path} line {line}: {image!r} leads out of the folder; give names inside it')
-        image = PurePosixPath(image).as_posix()                               # ./a.jpg is a.jpg
-    if image in tags: raise InputError(f'{path} line {line}: {image!r} is listed twice; keep one row an image')
-    tags[image] = tuple(dict.fromkeys(t for t in map(str.strip, value.split(';')) if t) if ';' in value else dict.fromkeys(value.replace(',', ' ').split()))
+        image = PurePosixPath(image).as_posix()  # ./a.jpg is a.jpg
+    if image in tags:
+        raise InputError(f'{path} line {line}: {image!r} is listed twice; keep one row an image')
+    tags[image] = tuple(
+        dict.fromkeys(t for t in map(str.strip, value.split(';')) if t)
+        if ';' in value
+        else dict.fromkeys(value.replace(',', ' ').split())
+    )
 
 # %% ../../nbs/4_data/02_images.ipynb #16fdd6f8
 def read_image(
-    path:Path|str # an image file of any format Pillow reads
-)->Image.Image: # mode RGB, upright
+    path: Path | str,  # an image file of any format Pillow reads
+) -> Image.Image:  # mode RGB, upright
     "The image as RGB, turned as its EXIF says, transparency laid on white; `InputError` if it can't be read."
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter('ignore')                                   # odd EXIF, large images: what matters is an error
+            warnings.simplefilter('ignore')  # odd EXIF, large images: what matters is an error
             return _as_rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError: raise InputError(f'{path}: no such image; put it there or remove its row from the table of tags') from None
+    except FileNotFoundError:
+        raise InputError(f'{path}: no such image; put it there or remove its row from the table of tags') from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e:
-        raise InputError(f'{path}: not a readable image ({e}); replace it or remove its row from the table of tags') from None
+        raise InputError(
+            f'{path}: not a readable image ({e}); replace it or remove its row from the table of tags'
+        ) from None
 
 # %% ../../nbs/4_data/02_images.ipynb #2365a50e
 def _as_rgb(image):
     "Any Pillow image as RGB."
-    if image.mode.startswith('I;16') or image.mode == 'I':                   # 16 bits: convert('RGB') would clip them
-        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535)//257).astype(np.uint8)).convert('RGB')
-    if image.mode == 'F': raise ValueError('floating point pixels, whose range nobody knows; save it with 8 or 16 bits')
+    if image.mode.startswith('I;16') or image.mode == 'I':  # 16 bits: convert('RGB') would clip them
+        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8)).convert(
+            'RGB'
+        )
+    if image.mode == 'F':
+        raise ValueError('floating point pixels, whose range nobody knows; save it with 8 or 16 bits')
     if image.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in image.info:
         image = image.convert('RGBA')
         return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
     return image.convert('RGB')
 
 # %% ../../nbs/4_data/02_images.ipynb #d70e919a
-VOC_CLASSES = tuple('aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike '
-                    'person pottedplant sheep sofa train tvmonitor'.split())
+VOC_CLASSES = tuple(
+    'aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike '
+    'person pottedplant sheep sofa train tvmonitor'.split()
+)
 
 # %% ../../nbs/4_data/02_images.ipynb #211bb3c2
 @dataclass(frozen=True)
 class ImageSet:
     "A list of images with tags; `len(s)`, `s.image(i)`, `s.mask(i)`, `s.labels[i]`."
-    root: Path # the data set's folder
-    names: tuple[str, ...] # unique, file name without suffix; outputs are named after it
-    files: tuple[str, ...] # image files, relative to `root`
-    labels: np.ndarray # (N, C) float32 of 0 and 1
-    classes: tuple[str, ...] # the C chosen classes; class c has mask id c+1
-    mask_folder: Path|None = None # where `NAME.png` masks are
-    mask_ids: tuple[int, ...] = () # for each id in the mask files (0, 1, ...) the id here
 
-    def __len__(self): return len(self.names)
-    def image(self, i:int)->Image.Image: return read_image(self.root/self.files[i])
-    def mask_path(self, i:int)->Path|None: return self.mask_folder and self.mask_folder/f'{self.names[i]}.png'
-    def tags(self, i:int)->tuple[str, ...]: return tuple(c for c, y in zip(self.classes, self.labels[i]) if y)
-    def select(self, indices:Sequence[int])->'ImageSet':
+    root: Path  # the data set's folder
+    names: tuple[str, ...]  # unique, file name without suffix; outputs are named after it
+    files: tuple[str, ...]  # image files, relative to `root`
+    labels: np.ndarray  # (N, C) float32 of 0 and 1
+    classes: tuple[str, ...]  # the C chosen classes; class c has mask id c+1
+    mask_folder: Path | None = None  # where `NAME.png` masks are
+    mask_ids: tuple[int, ...] = ()  # for each id in the mask files (0, 1, ...) the id here
+
+    def __len__(self):
+        return len(self.names)
+
+    def image(self, i: int) -> Image.Image:
+        return read_image(self.root / self.files[i])
+
+    def mask_path(self, i: int) -> Path | None:
+        return self.mask_folder and self.mask_folder / f'{self.names[i]}.png'
+
+    def tags(self, i: int) -> tuple[str, ...]:
+        return tuple(c for c, y in zip(self.classes, self.labels[i]) if y)
+
+    def select(self, indices: Sequence[int]) -> 'ImageSet':
         "The set of these images alone, in this order."
-        pick = lambda values: tuple(values[i] for i in indices)
+
+        def pick(values):
+            return tuple(values[i] for i in indices)
+
         return replace(self, names=pick(self.names), files=pick(self.files), labels=self.labels[list(indices)])
 
-    def mask(self, i:int)->np.ndarray: # (H, W) uint8: 0 background, 1..C, 255 void
+    def mask(self, i: int) -> np.ndarray:  # (H, W) uint8: 0 background, 1..C, 255 void
         "The true mask of image `i`; `InputError` if it is missing, of another size, or has an id no class has."
         path = self.mask_path(i)
-        if path is None: raise InputError(f'{self.root}: has no masks; put them in its folder masks, named as the images, as .png')
+        if path is None:
+            raise InputError(f'{self.root}: has no masks; put them in its folder masks, named as the images, as .png')
         raw = load_label(path)
         width, height = self.image(i).size
         if raw.shape != (height, width):
-            raise InputError(f'{path}: the mask is {raw.shape[1]}x{raw.shape[0]} and its image {width}x{height}; make them one size')
-        table = np.full(256, 254, np.uint8); table[:len(self.mask_ids)] = self.mask_ids; table[255] = 255
+            raise InputError(
+                f'{path}: the mask is {raw.shape[1]}x{raw.shape[0]} and its image {width}x{height}; make them one size'
+            )
+        table = np.full(256, 254, np.uint8)
+        table[: len(self.mask_ids)] = self.mask_ids
+        table[255] = 255
         mask = table[raw]
         if (mask == 254).any():
-            raise InputError(f'{path}: has id {raw[mask == 254].max()}, but ids go from 0 to {len(self.mask_ids)-1} (and 255 for void); check classes.txt')
+            raise InputError(
+                f'{path}: has id {raw[mask == 254].max()}, but ids go from 0 to {len(self.mask_ids) - 1} (and '
+                '255 for void); check classes.txt'
+            )
         return mask
 
 # %% ../../nbs/4_data/02_images.ipynb #53e35bb6
-def _first_folder(root, names): return next((root/n for n in names if (root/n).is_dir()), None)
+def _first_folder(root, names):
+    return next((root / n for n in names if (root / n).is_dir()), None)
+
 
 def class_names(
-    root:Path, # the data set's folder
-    tags:dict[str, tuple[str, ...]], # what `read_tags` found
-)->tuple[str, ...]:
+    root: Path,  # the data set's folder
+    tags: dict[str, tuple[str, ...]],  # what `read_tags` found
+) -> tuple[str, ...]:
     "All class names of a folder, in the order of their mask ids."
-    if (root/'classes.txt').is_file():
-        names = tuple(l.strip() for l in read_text(root/'classes.txt').splitlines() if l.strip())
-        if not names: raise InputError(f'{root/"classes.txt"}: empty; write one class name a line, or delete it')
-        if len(set(names)) < len(names): raise InputError(f'{root/"classes.txt"}: a class is listed twice; keep one line a class')
+    if (root / 'classes.txt').is_file():
+        names = tuple(l.strip() for l in read_text(root / 'classes.txt').splitlines() if l.strip())
+        if not names:
+            raise InputError(f'{root / "classes.txt"}: empty; write one class name a line, or delete it')
+        if len(set(names)) < len(names):
+            raise InputError(f'{root / "classes.txt"}: a class is listed twice; keep one line a class')
         return names
-    if (root/'JPEGImages').is_dir(): return VOC_CLASSES
+    if (root / 'JPEGImages').is_dir():
+        return VOC_CLASSES
     return tuple(sorted({t for ts in tags.values() for t in ts}))
 
 # %% ../../nbs/4_data/02_images.ipynb #0bca9a9e
@@ -136,110 +190,160 @@ def _check_tags(tags, known, path):
         for t in ts:
             if t not in every:
                 near = difflib.get_close_matches(t, known, 1)
-                raise InputError(f'{path}: {image!r} has the tag {t!r}, which no class has'
-                                 + (f'; {near[0]!r}?' if near else f'; the classes are {" ".join(known)}'))
+                raise InputError(
+                    f'{path}: {image!r} has the tag {t!r}, which no class has'
+                    + (f'; {near[0]!r}?' if near else f'; the classes are {" ".join(known)}')
+                )
 
 # %% ../../nbs/4_data/02_images.ipynb #6193440d
 def read_list(
-    path:Path|str # text file, one image name a line, with or without suffix
-)->list[str]: # names without suffix
+    path: Path | str,  # text file, one image name a line, with or without suffix
+) -> list[str]:  # names without suffix
     "The names in a list file; `InputError` if it is missing or empty, or has a name twice."
-    if not Path(path).is_file(): raise InputError(f'{path}: no such list of images')
+    if not Path(path).is_file():
+        raise InputError(f'{path}: no such list of images')
     names = [stem(l.strip()) for l in read_text(path).split('\n') if l.strip()]
-    if not names: raise InputError(f'{path}: an empty list; write one image name a line')
+    if not names:
+        raise InputError(f'{path}: an empty list; write one image name a line')
     if len(set(names)) < len(names):
         again = set()
-        raise InputError(f'{path}: {next(n for n in names if n in again or again.add(n))!r} is listed twice; keep one line an image')
+        raise InputError(
+            f'{path}: {next(n for n in names if n in again or again.add(n))!r} is listed twice; keep one line an image'
+        )
     return names
 
+
 def stem(
-    file:str # relative file name, with or without an image's suffix
-)->str:
+    file: str,  # relative file name, with or without an image's suffix
+) -> str:
     "The name of an image: its file name without suffix, folders kept."
     name, dot, suffix = file.rpartition('.')
-    return name if (dot+suffix).lower() in IMAGE_SUFFIXES and name[-1:] not in ('', '/') else file
+    return name if (dot + suffix).lower() in IMAGE_SUFFIXES and name[-1:] not in ('', '/') else file
+
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 
 # %% ../../nbs/4_data/02_images.ipynb #e68db6c2
 def _tables(root):
     "(file -> tags, name -> file, class names) of a folder, checked; remembered as long as its tables stay as they are."
-    stats = [(s.st_mtime_ns, s.st_size) if p.is_file() and (s := p.stat()) else None for p in (root/'tags.csv', root/'classes.txt')]
+    stats = [
+        (s.st_mtime_ns, s.st_size) if p.is_file() and (s := p.stat()) else None
+        for p in (root / 'tags.csv', root / 'classes.txt')
+    ]
     return _remembered(root, *stats)
+
 
 @functools.lru_cache(maxsize=1)
 def _remembered(root, *stats):
-    tags = read_tags(root/'tags.csv')
-    if not tags: raise InputError(f'{root/"tags.csv"}: has no rows; write one an image')
+    tags = read_tags(root / 'tags.csv')
+    if not tags:
+        raise InputError(f'{root / "tags.csv"}: has no rows; write one an image')
     known = class_names(root, tags)
-    _check_tags(tags, known, root/'tags.csv')
+    _check_tags(tags, known, root / 'tags.csv')
     by_name = {stem(f): f for f in tags}
-    if len(by_name) < len(tags): raise InputError(f'{root/"tags.csv"}: two images differ in nothing but their suffix; rename one')
+    if len(by_name) < len(tags):
+        raise InputError(f'{root / "tags.csv"}: two images differ in nothing but their suffix; rename one')
     return tags, by_name, known
 
 # %% ../../nbs/4_data/02_images.ipynb #2cf845c8
 def read_folder(
-    root:Path|str, # folder with images and tags.csv
-    classes:Sequence[str]=(), # chosen classes; the others become background; none = all
-    names:Path|str='', # list file, relative to `root` or not; none = every image in the table
-)->ImageSet:
+    root: Path | str,  # folder with images and tags.csv
+    classes: Sequence[str] = (),  # chosen classes; the others become background; none = all
+    names: Path | str = '',  # list file, relative to `root` or not; none = every image in the table
+) -> ImageSet:
     "A folder of images and tags, in the project's or in VOC's layout; `InputError` names what is wrong."
     root = Path(root)
-    if not root.is_dir(): raise InputError(f'{root}: no such folder')
+    if not root.is_dir():
+        raise InputError(f'{root}: no such folder')
     tags, by_name, known = _tables(root)
     chosen = _chosen(root, known, tuple(classes))
     image_folder = _first_folder(root, ('JPEGImages', 'images')) or root
-    prefix = '' if image_folder == root else image_folder.name+'/'
+    prefix = '' if image_folder == root else image_folder.name + '/'
     order = _listed(root, names, by_name) if names else list(by_name)
-    files = [f if prefix and f.startswith(prefix) else prefix+f for f in (by_name[n] for n in order)]
+    files = [f if prefix and f.startswith(prefix) else prefix + f for f in (by_name[n] for n in order)]
     if missing := _missing(root, files):
-        raise InputError(f'{root/missing[0]}: no such image ({len(missing)} in all); put it there or remove its row from the table of tags')
+        raise InputError(
+            f'{root / missing[0]}: no such image ({len(missing)} in all); put it there or remove its row from '
+            'the table of tags'
+        )
     labels, column = np.zeros((len(order), len(chosen)), np.float32), {c: i for i, c in enumerate(chosen)}
     for row, n in zip(labels, order):
         for t in tags[by_name[n]]:
-            if t in column: row[column[t]] = 1
-    return ImageSet(root, tuple(order), tuple(files), labels, chosen,
-                    _first_folder(root, ('SegmentationClassAug', 'SegmentationClass', 'masks')),
-                    (0, *(chosen.index(c)+1 if c in chosen else 0 for c in known)))
+            if t in column:
+                row[column[t]] = 1
+    return ImageSet(
+        root,
+        tuple(order),
+        tuple(files),
+        labels,
+        chosen,
+        _first_folder(root, ('SegmentationClassAug', 'SegmentationClass', 'masks')),
+        (0, *(chosen.index(c) + 1 if c in chosen else 0 for c in known)),
+    )
 
 # %% ../../nbs/4_data/02_images.ipynb #507c86dd
 def _missing(root, files):
     "Those of `files` that aren't there."
     there = {}
     for folder in {f.rpartition('/')[0] for f in files}:
-        if (root/folder).is_dir(): there[folder] = set(os.listdir(root/folder))
-    return [f for f, (folder, _, name) in zip(files, (f.rpartition('/') for f in files)) if name not in there.get(folder, ()) and not is_file(root/f)]
+        if (root / folder).is_dir():
+            there[folder] = set(os.listdir(root / folder))
+    return [
+        f
+        for f, (folder, _, name) in zip(files, (f.rpartition('/') for f in files))
+        if name not in there.get(folder, ()) and not is_file(root / f)
+    ]
 
 # %% ../../nbs/4_data/02_images.ipynb #c6e5b52a
 def _chosen(root, known, classes):
     "The chosen classes, checked; all if none is chosen."
-    if not known: raise InputError(f'{root/"tags.csv"}: no image has a tag; write the classes of each image into the column tags')
-    if any(c.lower() == 'background' for c in known): raise InputError(f'{root}: background is no class, it has id 0 by itself; take it out of classes.txt and tags.csv')
-    if len(known) > 253: raise InputError(f'{root}: {len(known)} classes, but masks have room for 253; leave some out of classes.txt and tags.csv')
+    if not known:
+        raise InputError(
+            f'{root / "tags.csv"}: no image has a tag; write the classes of each image into the column tags'
+        )
+    if any(c.lower() == 'background' for c in known):
+        raise InputError(
+            f'{root}: background is no class, it has id 0 by itself; take it out of classes.txt and tags.csv'
+        )
+    if len(known) > 253:
+        raise InputError(
+            f'{root}: {len(known)} classes, but masks have room for 253; leave some out of classes.txt and tags.csv'
+        )
     if wrong := [c for c in classes if c not in known]:
-        raise InputError(f'{root}: no class is called {wrong[0]!r}; give names with blanks between them, out of {" ".join(known)}')
-    if len(set(classes)) < len(classes): raise InputError(f'classes: {" ".join(classes)} names one of them twice')
+        raise InputError(
+            f'{root}: no class is called {wrong[0]!r}; give names with blanks between them, out of {" ".join(known)}'
+        )
+    if len(set(classes)) < len(classes):
+        raise InputError(f'classes: {" ".join(classes)} names one of them twice')
     return classes or known
 
 # %% ../../nbs/4_data/02_images.ipynb #3dc86f5e
 def _listed(root, names, by_name):
     "The names of a list file, each checked to have a row of tags."
-    path = Path(names) if Path(names).is_file() else root/names
+    path = Path(names) if Path(names).is_file() else root / names
     order = read_list(path)
     if missing := [n for n in order if n not in by_name]:
-        raise InputError(f'{path}: {missing[0]!r} ({len(missing)} in all) has no row in {root/"tags.csv"}; add it or take it off the list')
+        raise InputError(
+            f'{path}: {missing[0]!r} ({len(missing)} in all) has no row in {root / "tags.csv"}; add it or take '
+            'it off the list'
+        )
     return order
 
 # %% ../../nbs/4_data/02_images.ipynb #46b4a23b
 def read_photographs(
-    root:Path|str, # folder of image files; its subfolders count
-    classes:Sequence[str], # of the network
-)->ImageSet: # without tags and masks
+    root: Path | str,  # folder of image files; its subfolders count
+    classes: Sequence[str],  # of the network
+) -> ImageSet:  # without tags and masks
     "All images of a folder, by name; `InputError` if there are none."
     root = Path(root)
-    if not root.is_dir(): raise InputError(f'{root}: no such folder')
-    files = sorted(p.relative_to(root).as_posix() for p in root.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    if not files: raise InputError(f'{root}: has no images ({", ".join(IMAGE_SUFFIXES)})')
+    if not root.is_dir():
+        raise InputError(f'{root}: no such folder')
+    files = sorted(
+        p.relative_to(root).as_posix() for p in root.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
+    )
+    if not files:
+        raise InputError(f'{root}: has no images ({", ".join(IMAGE_SUFFIXES)})')
     names = tuple(map(stem, files))
-    if twice := next((n for a, n in zip(names, names[1:]) if a == n), None): raise InputError(f'{root}: two images are called {twice} but for their suffix; rename one')
+    if twice := next((n for a, n in zip(names, names[1:]) if a == n), None):
+        raise InputError(f'{root}: two images are called {twice} but for their suffix; rename one')
     return ImageSet(root, names, tuple(files), np.zeros((len(files), len(classes)), np.float32), tuple(classes))

@@ -7,7 +7,9 @@ __all__ = ['ANIMALS', 'HEAD', 'BODY', 'BACKGROUNDS', 'HOMES', 'SceneSettings', '
            'draw_scene', 'write_scenes']
 
 # %% ../../nbs/4_data/09_scenes.ipynb #98416488
-import json, secrets, shutil
+import json
+import secrets
+import shutil
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from math import cos, pi, sin
@@ -23,21 +25,25 @@ from ..engine.files import label_image, voc_palette
 # %% ../../nbs/4_data/09_scenes.ipynb #aeba3bf5
 ANIMALS = ('fox', 'frog', 'lion', 'owl', 'penguin', 'rabbit')
 
+
 @dataclass(frozen=True)
 class SceneSettings:
     "Everything but the seed that decides what the scenes look like."
-    size: int = 96                              # side of the square picture, in pixels, at least 32
-    classes: tuple[str, ...] = ANIMALS          # two or more of `ANIMALS`; mask ids are 1, 2, ... in this order
-    radii: tuple[int, ...] = (16, 24, 34)       # half the height of an animal, in pixels, each drawn equally often
-    max_objects: int = 2                        # a scene holds 1 to `max_objects` animals of different classes
-    usual_background: float = 0.85              # share of scenes with the first animal's usual background, 0 to 1
-    shared_body: float = 0.5                    # probability that a body wears another class's jumper, 0 to 1
-    neighbours: int = 1                         # how many next classes that jumper may come from
+
+    size: int = 96  # side of the square picture, in pixels, at least 32
+    classes: tuple[str, ...] = ANIMALS  # two or more of `ANIMALS`; mask ids are 1, 2, ... in this order
+    radii: tuple[int, ...] = (16, 24, 34)  # half the height of an animal, in pixels, each drawn equally often
+    max_objects: int = 2  # a scene holds 1 to `max_objects` animals of different classes
+    usual_background: float = 0.85  # share of scenes with the first animal's usual background, 0 to 1
+    shared_body: float = 0.5  # probability that a body wears another class's jumper, 0 to 1
+    neighbours: int = 1  # how many next classes that jumper may come from
 
     def __post_init__(self):
-        for name in ('classes', 'radii'): object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ('classes', 'radii'):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for ok, message in _checks(self):
-            if not ok: raise ValueError(message)
+            if not ok:
+                raise ValueError(message)
 
 # %% ../../nbs/4_data/09_scenes.ipynb #3e3b03e3
 def _checks(s: SceneSettings):
@@ -48,62 +54,74 @@ def _checks(s: SceneSettings):
     yield s.size >= 32, f'size must be at least 32 pixels, not {s.size}'
     yield bool(s.radii), 'radii must name at least one size'
     for r in s.radii:
-        yield 8 <= r <= 0.45*s.size, f'radius {r} must lie between 8 and 0.45 of the size, {0.45*s.size:.0f}'
-    yield 1 <= s.max_objects <= min(3, len(s.classes)), f'max_objects must be 1 to 3 and no more than the classes, not {s.max_objects}'
-    yield 1 <= s.neighbours < len(s.classes), f'neighbours must be 1 or more and less than the classes, not {s.neighbours}'
+        yield 8 <= r <= 0.45 * s.size, f'radius {r} must lie between 8 and 0.45 of the size, {0.45 * s.size:.0f}'
+    yield (
+        1 <= s.max_objects <= min(3, len(s.classes)),
+        f'max_objects must be 1 to 3 and no more than the classes, not {s.max_objects}',
+    )
+    yield (
+        1 <= s.neighbours < len(s.classes),
+        f'neighbours must be 1 or more and less than the classes, not {s.neighbours}',
+    )
     for name in ('usual_background', 'shared_body'):
         yield 0 <= getattr(s, name) <= 1, f'{name} is a share between 0 and 1, not {getattr(s, name)}'
 
 # %% ../../nbs/4_data/09_scenes.ipynb #4c8014cd
 class Canvas:
     "A square picture and its labels, drawn `scale` times larger and reduced at the end."
-    def __init__(self,
-        size: int,                      # side of the finished picture, in pixels
-        scale: int = 3,                 # how many times finer to draw, odd
+
+    def __init__(
+        self,
+        size: int,  # side of the finished picture, in pixels
+        scale: int = 3,  # how many times finer to draw, odd
     ):
         self.size, self.scale = size, scale
-        self.image, self.labels = (Image.new(mode, (size*scale, size*scale)) for mode in ('RGB', 'L'))
+        self.image, self.labels = (Image.new(mode, (size * scale, size * scale)) for mode in ('RGB', 'L'))
         self.pen, self.marker = ImageDraw.Draw(self.image), ImageDraw.Draw(self.labels)
-        self.glaze = ImageDraw.Draw(self.image, 'RGBA')     # slower: lets the ground shine through
+        self.glaze = ImageDraw.Draw(self.image, 'RGBA')  # slower: lets the ground shine through
         self.place(0, size)
 
-    def place(self,
-        origin: complex,                # where later shapes have their 0, in pixels of the finished picture
-        unit: float,                    # length of their 1, in pixels
-        tilt: float = 0.,               # turn clockwise, in radians
-        width: float = 1.,              # stretch along x; negative mirrors
-        label: int = 0,                 # number that they leave on the label canvas, 0 for none
+    def place(
+        self,
+        origin: complex,  # where later shapes have their 0, in pixels of the finished picture
+        unit: float,  # length of their 1, in pixels
+        tilt: float = 0.0,  # turn clockwise, in radians
+        width: float = 1.0,  # stretch along x; negative mirrors
+        label: int = 0,  # number that they leave on the label canvas, 0 for none
     ):
         "Set the coordinates and the label of the shapes that follow."
-        self.o, self.down = self.scale*origin, self.scale*unit*complex(-sin(tilt), cos(tilt))
-        self.right, self.label = -1j*width*self.down, label
+        self.o, self.down = self.scale * origin, self.scale * unit * complex(-sin(tilt), cos(tilt))
+        self.right, self.label = -1j * width * self.down, label
 
     def to_pixels(self, z: np.ndarray) -> np.ndarray:
         "Points in the coordinates set by `place` to points of the large canvas."
-        return self.o + self.right*z.real + self.down*z.imag
+        return self.o + self.right * z.real + self.down * z.imag
 
     def from_pixels(self, z: np.ndarray) -> np.ndarray:
         "The inverse of `to_pixels`."
         z = z - self.o
-        return (z/self.right).real + 1j*(z/self.down).real
+        return (z / self.right).real + 1j * (z / self.down).real
 
     def finish(self) -> tuple[Image.Image, np.ndarray]:
         "The smooth picture, and the labels as (size, size) uint8."
-        middle = slice(self.scale//2, None, self.scale)
+        middle = slice(self.scale // 2, None, self.scale)
         return self.image.reduce(self.scale), np.asarray(self.labels)[middle, middle].copy()
 
 # %% ../../nbs/4_data/09_scenes.ipynb #82a70ba2
 def draw(
     c: Canvas,
-    z: np.ndarray,                      # (n,) complex corners in the canvas's coordinates
-    colour: str,                        # '#rrggbb', or '#rrggbbaa' to let the ground shine through
-    edge: str | None = None,            # colour of a thin outline
+    z: np.ndarray,  # (n,) complex corners in the canvas's coordinates
+    colour: str,  # '#rrggbb', or '#rrggbbaa' to let the ground shine through
+    edge: str | None = None,  # colour of a thin outline
 ):
     "Fill a polygon; one with an outline also leaves the label."
     xy = c.to_pixels(z).view(float).tolist()
     (c.glaze if len(colour) > 7 else c.pen).polygon(xy, fill=colour)
-    if edge: c.pen.line(xy + xy[:4], fill=edge, width=max(2, round(0.03*abs(c.down))))
-    if edge and c.label: c.marker.polygon(xy, fill=c.label)
+    if edge:
+        c.pen.line(xy + xy[:4], fill=edge, width=max(2, round(0.03 * abs(c.down))))
+    if edge and c.label:
+        c.marker.polygon(xy, fill=c.label)
+
 
 def draw_pair(c: Canvas, z: np.ndarray, colour: str, edge: str | None = None):
     "Draw a shape and its mirror image."
@@ -113,55 +131,63 @@ def draw_pair(c: Canvas, z: np.ndarray, colour: str, edge: str | None = None):
 # %% ../../nbs/4_data/09_scenes.ipynb #1eb4ba7b
 def draw_knitted(
     c: Canvas,
-    z: np.ndarray,                      # (n,) complex corners
-    colour_at: Callable,                # (u, v) float arrays of the place -> (..., 3) colours, 0 to 255
+    z: np.ndarray,  # (n,) complex corners
+    colour_at: Callable,  # (u, v) float arrays of the place -> (..., 3) colours, 0 to 255
 ):
     "Fill a polygon with colours that depend on the place."
     stencil = Image.new('L', c.image.size)
     ImageDraw.Draw(stencil).polygon(c.to_pixels(z).view(float).tolist(), fill=255)
     left, top, right, bottom = box = stencil.getbbox()
-    at = c.from_pixels(np.arange(left, right, dtype=np.float32) + 1j*np.arange(top, bottom, dtype=np.float32)[:, None])
+    at = c.from_pixels(
+        np.arange(left, right, dtype=np.float32) + 1j * np.arange(top, bottom, dtype=np.float32)[:, None]
+    )
     colours = colour_at(at.real, at.imag).clip(0, 255)
     c.image.paste(Image.fromarray(colours.astype(np.uint8)), box, stencil.crop(box))
 
 # %% ../../nbs/4_data/09_scenes.ipynb #f2d37a6a
-CIRCLE = np.exp(2j*pi*np.arange(24)/24)
+CIRCLE = np.exp(2j * pi * np.arange(24) / 24)
+
 
 def oval(
     centre: complex,
-    rx: float, ry: float,       # half axes
-    turn: float = 0.,           # turn of the first axis, in radians
-) -> np.ndarray:                # (24,) complex points on the ellipse
+    rx: float,
+    ry: float,  # half axes
+    turn: float = 0.0,  # turn of the first axis, in radians
+) -> np.ndarray:  # (24,) complex points on the ellipse
     "An ellipse as a polygon."
-    return centre + complex(cos(turn), sin(turn))*(rx*CIRCLE.real + 1j*ry*CIRCLE.imag)
+    return centre + complex(cos(turn), sin(turn)) * (rx * CIRCLE.real + 1j * ry * CIRCLE.imag)
 
 # %% ../../nbs/4_data/09_scenes.ipynb #a4d01c3d
 STEPS = np.linspace(0, 1, 12)
 
+
 def leaf(
-    base: complex,              # where it grows from
-    tip: complex,               # where it ends
-    width: float,               # its greatest half width
-    skew: float = 1.,           # s; below 1 the greatest width moves towards the base
-    power: float = 0.8,         # p; below 1 rounds the tip, above 1 sharpens it
-) -> np.ndarray:                # (22,) complex points round the outline
+    base: complex,  # where it grows from
+    tip: complex,  # where it ends
+    width: float,  # its greatest half width
+    skew: float = 1.0,  # s; below 1 the greatest width moves towards the base
+    power: float = 0.8,  # p; below 1 rounds the tip, above 1 sharpens it
+) -> np.ndarray:  # (22,) complex points round the outline
     "A petal: ears, tufts, beaks, grass."
-    middle = base + STEPS*(tip - base)
-    side = 1j*(tip - base)/abs(tip - base)*width*np.sin(pi*STEPS**skew).clip(0)**power
+    middle = base + STEPS * (tip - base)
+    side = 1j * (tip - base) / abs(tip - base) * width * np.sin(pi * STEPS**skew).clip(0) ** power
     return np.concatenate([middle + side, (middle - side)[-2:0:-1]])
 
 # %% ../../nbs/4_data/09_scenes.ipynb #f36388e0
 INK = '#3d3540'
 
+
 def eyes(c: Canvas, at: complex, r: float = 0.14, cheeks: complex = 0.2 + 0.32j):
     "Two round eyes with a glint, and rosy cheeks beside them."
     draw_pair(c, oval(at + cheeks, 0.17, 0.11), '#f0707066')
-    draw_pair(c, oval(at, r, 1.15*r), INK)
-    for eye in (at, -at.conjugate()): draw(c, oval(eye + r*(0.3 - 0.4j), 0.36*r, 0.36*r), '#ffffff')
+    draw_pair(c, oval(at, r, 1.15 * r), INK)
+    for eye in (at, -at.conjugate()):
+        draw(c, oval(eye + r * (0.3 - 0.4j), 0.36 * r, 0.36 * r), '#ffffff')
+
 
 def smile(c: Canvas, at: complex, width: float = 0.17, depth: float = 0.08):
     "A mouth: a thin arc."
-    arc = at + width*(2*STEPS - 1) + 1j*depth*4*STEPS*(1 - STEPS)
+    arc = at + width * (2 * STEPS - 1) + 1j * depth * 4 * STEPS * (1 - STEPS)
     draw(c, np.concatenate([arc, arc[::-1] + 0.08j]), INK)
 
 # %% ../../nbs/4_data/09_scenes.ipynb #4b9eef04
@@ -189,7 +215,8 @@ def frog_head(c: Canvas):
 # %% ../../nbs/4_data/09_scenes.ipynb #d52f97cf
 def lion_head(c: Canvas):
     "A golden face in a brown mane."
-    for lock in 0.78*CIRCLE[::2]: draw(c, oval(lock, 0.3, 0.3), '#a65b2c', '#7f431f')
+    for lock in 0.78 * CIRCLE[::2]:
+        draw(c, oval(lock, 0.3, 0.3), '#a65b2c', '#7f431f')
     draw(c, oval(0, 0.9, 0.9), '#a65b2c', '#a65b2c')
     draw_pair(c, oval(0.56 - 0.56j, 0.22, 0.22), '#f4c65f')
     draw(c, oval(0.05j, 0.74, 0.7), '#f9d272')
@@ -235,16 +262,34 @@ def rabbit_head(c: Canvas):
 @dataclass(frozen=True)
 class Jumper:
     "What a body wears."
-    base: str                   # ground colour, '#rrggbb'
-    trim: str                   # colour of pattern and hem, '#rrggbb'
-    pattern: Callable           # (u, v) arrays -> share of trim, 0 to 1
 
-def stripes(u, v): return (v*4.2) % 1 < 0.42
-def dots(u, v): return np.hypot((u*4 + 0.5*(np.floor(v*4.6) % 2)) % 1 - 0.5, (v*4.6) % 1 - 0.5) < 0.27
-def checks(u, v): return 0.5*((u*4) % 1 < 0.5) + 0.5*((v*4) % 1 < 0.5)
-def zigzag(u, v): return (v*4 + 0.9*np.abs((u*3.2) % 1 - 0.5)) % 1 < 0.4
-def diamonds(u, v): return np.abs((u*3.4) % 1 - 0.5) + np.abs((v*2.6 + 0.25) % 1 - 0.5) < 0.3
-def ribs(u, v): return 0.25 + 0.25*np.sin(2*pi*7*u)
+    base: str  # ground colour, '#rrggbb'
+    trim: str  # colour of pattern and hem, '#rrggbb'
+    pattern: Callable  # (u, v) arrays -> share of trim, 0 to 1
+
+
+def stripes(u, v):
+    return (v * 4.2) % 1 < 0.42
+
+
+def dots(u, v):
+    return np.hypot((u * 4 + 0.5 * (np.floor(v * 4.6) % 2)) % 1 - 0.5, (v * 4.6) % 1 - 0.5) < 0.27
+
+
+def checks(u, v):
+    return 0.5 * ((u * 4) % 1 < 0.5) + 0.5 * ((v * 4) % 1 < 0.5)
+
+
+def zigzag(u, v):
+    return (v * 4 + 0.9 * np.abs((u * 3.2) % 1 - 0.5)) % 1 < 0.4
+
+
+def diamonds(u, v):
+    return np.abs((u * 3.4) % 1 - 0.5) + np.abs((v * 2.6 + 0.25) % 1 - 0.5) < 0.3
+
+
+def ribs(u, v):
+    return 0.25 + 0.25 * np.sin(2 * pi * 7 * u)
 
 # %% ../../nbs/4_data/09_scenes.ipynb #d29b4cbc
 JUMPERS = {
@@ -257,16 +302,19 @@ JUMPERS = {
 }
 
 # %% ../../nbs/4_data/09_scenes.ipynb #6b3e9059
-def rgb(colour: str) -> np.ndarray:     # (3,) float32, 0 to 255
+def rgb(colour: str) -> np.ndarray:  # (3,) float32, 0 to 255
     "The numbers in '#rrggbb'."
-    return np.array([int(colour[i:i+2], 16) for i in (1, 3, 5)], np.float32)
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+
 
 def mix(
-    a: str, b: str,     # colours, '#rrggbb'
-    t,                  # how much of `b`, 0 to 1, any shape
-) -> np.ndarray:        # shape of t + (3,), 0 to 255
+    a: str,
+    b: str,  # colours, '#rrggbb'
+    t,  # how much of `b`, 0 to 1, any shape
+) -> np.ndarray:  # shape of t + (3,), 0 to 255
     "Colours between two colours."
-    return rgb(a) + np.asarray(t, np.float32)[..., None]*(rgb(b) - rgb(a))
+    return rgb(a) + np.asarray(t, np.float32)[..., None] * (rgb(b) - rgb(a))
+
 
 def darker(colour: str, t: float) -> str:
     "The colour with a share `t` of ink in it."
@@ -275,18 +323,21 @@ def darker(colour: str, t: float) -> str:
 # %% ../../nbs/4_data/09_scenes.ipynb #25f6d159
 def knit(jumper: Jumper) -> Callable:
     "The colours of a jumper as a function of the place."
+
     def colour_at(u, v):
         share = np.where(v < 0.7, jumper.pattern(u, v), v > 0.77)
-        return mix(jumper.base, jumper.trim, share)*(1.06 - 0.14*v - 0.25*u*u - 0.06*u)[..., None]
+        return mix(jumper.base, jumper.trim, share) * (1.06 - 0.14 * v - 0.25 * u * u - 0.06 * u)[..., None]
+
     return colour_at
 
 # %% ../../nbs/4_data/09_scenes.ipynb #e8bb3108
-TRUNK = 0.36j + 0.58*CIRCLE.real*(1 + 0.14*CIRCLE.imag) + 0.55j*CIRCLE.imag
+TRUNK = 0.36j + 0.58 * CIRCLE.real * (1 + 0.14 * CIRCLE.imag) + 0.55j * CIRCLE.imag
 SLEEVE = oval(0.57 + 0.32j, 0.14, 0.32, -0.42)
 
+
 def draw_body(
-    c: Canvas,          # placed at the animal's middle, its unit half the animal's height
-    look: str,          # whose jumper, one of `ANIMALS`
+    c: Canvas,  # placed at the animal's middle, its unit half the animal's height
+    look: str,  # whose jumper, one of `ANIMALS`
 ):
     "Boots, trunk and sleeves."
     jumper, edge = JUMPERS[look], darker(JUMPERS[look].base, 0.45)
@@ -299,34 +350,38 @@ def draw_body(
 # %% ../../nbs/4_data/09_scenes.ipynb #efd63fc8
 HEAD, BODY = 1, 2
 
+
 @dataclass(frozen=True)
 class Animal:
     "One animal of a scene."
-    name: str               # whose head: its class
-    look: str               # whose jumper
-    x: float                # middle, in pixels from the left
-    y: float                # middle, in pixels from the top
-    radius: float           # half the height, in pixels
-    tilt: float = 0.        # turn of the whole, in radians
-    nod: float = 0.         # further turn of the head, in radians
-    width: float = 1.       # stretch along x; negative mirrors
+
+    name: str  # whose head: its class
+    look: str  # whose jumper
+    x: float  # middle, in pixels from the left
+    y: float  # middle, in pixels from the top
+    radius: float  # half the height, in pixels
+    tilt: float = 0.0  # turn of the whole, in radians
+    nod: float = 0.0  # further turn of the head, in radians
+    width: float = 1.0  # stretch along x; negative mirrors
 
 # %% ../../nbs/4_data/09_scenes.ipynb #aa518c82
 HEADS = dict(fox=fox_head, frog=frog_head, lion=lion_head, owl=owl_head, penguin=penguin_head, rabbit=rabbit_head)
 
+
 def draw_animal(
     c: Canvas,
     a: Animal,
-    label: int = 0,         # class id in the mask, 0 to leave no label
+    label: int = 0,  # class id in the mask, 0 to leave no label
 ):
     "A whole animal and the shadow it casts."
     c.place(complex(a.x, a.y), a.radius)
-    for grow in (1, 0.75): draw(c, oval(0.05 + 0.97j, 0.66*grow, 0.13*grow), '#20203018')
-    c.place(complex(a.x, a.y), a.radius, a.tilt, a.width, 10*label + BODY if label else 0)
+    for grow in (1, 0.75):
+        draw(c, oval(0.05 + 0.97j, 0.66 * grow, 0.13 * grow), '#20203018')
+    c.place(complex(a.x, a.y), a.radius, a.tilt, a.width, 10 * label + BODY if label else 0)
     draw_body(c, a.look)
     draw(c, oval(-0.05j, 0.27, 0.12), '#2018303c')
-    neck = complex(c.to_pixels(-0.44j))/c.scale
-    c.place(neck, 0.395*a.radius, a.tilt + a.nod, a.width, 10*label + HEAD if label else 0)
+    neck = complex(c.to_pixels(-0.44j)) / c.scale
+    c.place(neck, 0.395 * a.radius, a.tilt + a.nod, a.width, 10 * label + HEAD if label else 0)
     HEADS[a.name](c)
 
 # %% ../../nbs/4_data/09_scenes.ipynb #09a6526d
@@ -335,32 +390,41 @@ def sky(c: Canvas, top: str, bottom: str):
     column = mix(top, bottom, np.linspace(0, 1, c.image.height)[:, None]).round().astype(np.uint8)
     c.image.paste(Image.fromarray(column).resize(c.image.size, Image.Resampling.NEAREST))
 
+
 def hill(c: Canvas, rng: Generator, y: float, height: float, colour: str):
     "Ground below a wavy line near `y`."
-    x, (a, b) = np.linspace(0, 1, 33), rng.uniform(0, 2*pi, 2)
-    line = x + 1j*(y + height*(0.6*np.sin(5.5*x + a) + 0.4*np.sin(12*x + b)))
+    x, (a, b) = np.linspace(0, 1, 33), rng.uniform(0, 2 * pi, 2)
+    line = x + 1j * (y + height * (0.6 * np.sin(5.5 * x + a) + 0.4 * np.sin(12 * x + b)))
     draw(c, np.append(line, [1 + 1j, 1j]), colour)
 
-def strewn(rng: Generator, n: int, top: float, bottom: float = 1.) -> list[complex]:
-    "`n` random places between two heights, the farthest first."
-    return sorted((rng.uniform(0, 1, n) + 1j*rng.uniform(top, bottom, n)).tolist(), key=lambda z: z.imag)
 
-def dot(c: Canvas, at: complex, r: float, colour: str, petals: int = 0, depth: float = 0.):
+def strewn(rng: Generator, n: int, top: float, bottom: float = 1.0) -> list[complex]:
+    "`n` random places between two heights, the farthest first."
+    return sorted((rng.uniform(0, 1, n) + 1j * rng.uniform(top, bottom, n)).tolist(), key=lambda z: z.imag)
+
+
+def dot(c: Canvas, at: complex, r: float, colour: str, petals: int = 0, depth: float = 0.0):
     "A small disc, or a flower or star with so many petals."
-    draw(c, at + r*CIRCLE*(1 + depth*np.cos(petals*np.angle(CIRCLE))) if petals else at + r*CIRCLE[::2], colour)
+    draw(
+        c, at + r * CIRCLE * (1 + depth * np.cos(petals * np.angle(CIRCLE))) if petals else at + r * CIRCLE[::2], colour
+    )
+
 
 def grass(c: Canvas, at: complex, height: float, colour: str):
     "Three blades."
-    draw(c, at + height*np.array([-0.12, -0.5 - 0.9j, -0.08 - 0.4j, -1j, 0.12 - 0.4j, 0.5 - 0.8j, 0.14]), colour)
+    draw(c, at + height * np.array([-0.12, -0.5 - 0.9j, -0.08 - 0.4j, -1j, 0.12 - 0.4j, 0.5 - 0.8j, 0.14]), colour)
 
 # %% ../../nbs/4_data/09_scenes.ipynb #134a2d6e
 def paint_meadow(c: Canvas, rng: Generator):
     "Green hills with grass and flowers under a sky with clouds."
     sky(c, '#cfe9f2', '#f3f7df')
     for z in strewn(rng, 2, 0.06, 0.2):
-        for dx, r in ((-0.08, 0.05), (0, 0.07), (0.09, 0.05)): draw(c, oval(z + dx, 1.5*r, 0.7*r), '#ffffffb0')
-    for y, colour in ((0.36, '#c3dd9c'), (0.5, '#a9cf7f'), (0.72, '#98c46d')): hill(c, rng, y, 0.05, colour)
-    for z in strewn(rng, 12, 0.52): grass(c, z, 0.05, '#6fa04d')
+        for dx, r in ((-0.08, 0.05), (0, 0.07), (0.09, 0.05)):
+            draw(c, oval(z + dx, 1.5 * r, 0.7 * r), '#ffffffb0')
+    for y, colour in ((0.36, '#c3dd9c'), (0.5, '#a9cf7f'), (0.72, '#98c46d')):
+        hill(c, rng, y, 0.05, colour)
+    for z in strewn(rng, 12, 0.52):
+        grass(c, z, 0.05, '#6fa04d')
     for i, z in enumerate(strewn(rng, 11, 0.48)):
         dot(c, z, 0.019, ('#ffffff', '#ffe27a', '#f7a8c0')[i % 3], 5, 0.3)
         dot(c, z, 0.008, '#e9a23b')
@@ -369,47 +433,60 @@ def paint_meadow(c: Canvas, rng: Generator):
 def paint_pond(c: Canvas, rng: Generator):
     "Still water with reeds, ripples and lily pads."
     sky(c, '#d9efe9', '#b5dcd8')
-    for y, colour in ((0.24, '#8fc7c9'), (0.5, '#78b7c0'), (0.76, '#66a9b6')): hill(c, rng, y, 0.02, colour)
+    for y, colour in ((0.24, '#8fc7c9'), (0.5, '#78b7c0'), (0.76, '#66a9b6')):
+        hill(c, rng, y, 0.02, colour)
     for z in strewn(rng, 9, 0.26, 0.36):
         draw(c, leaf(z, z + 0.01 - 0.2j, 0.008), '#6c9a78')
         draw(c, oval(z + 0.01 - 0.17j, 0.011, 0.035), '#8a6b52')
-    for z in strewn(rng, 16, 0.3): draw(c, oval(z, 0.03 + 0.06*z.imag, 0.006), '#ffffff60')
+    for z in strewn(rng, 16, 0.3):
+        draw(c, oval(z, 0.03 + 0.06 * z.imag, 0.006), '#ffffff60')
     for z in strewn(rng, 7, 0.36):
-        r = 0.03 + 0.05*z.imag
-        draw(c, oval(z + 0.01j, r, 0.45*r), '#2f6f7c60')
-        draw(c, np.append(oval(z, r, 0.45*r)[2:23], z), '#5f9f7e')
+        r = 0.03 + 0.05 * z.imag
+        draw(c, oval(z + 0.01j, r, 0.45 * r), '#2f6f7c60')
+        draw(c, np.append(oval(z, r, 0.45 * r)[2:23], z), '#5f9f7e')
 
 # %% ../../nbs/4_data/09_scenes.ipynb #9aa360e0
 def paint_savanna(c: Canvas, rng: Generator):
     "Warm dunes with dry grass, a low sun and flat-topped trees."
     sky(c, '#fde3c8', '#fff1d6')
     sun = complex(rng.uniform(0.15, 0.85), 0.2)
-    for r, glow in ((0.16, '40'), (0.125, '60'), (0.09, 'ff')): draw(c, sun + r*CIRCLE, '#ffd9a0' + glow)
+    for r, glow in ((0.16, '40'), (0.125, '60'), (0.09, 'ff')):
+        draw(c, sun + r * CIRCLE, '#ffd9a0' + glow)
     hill(c, rng, 0.38, 0.03, '#f3d3a6')
     for z in strewn(rng, 3, 0.38, 0.46):
         draw(c, leaf(z, z + 0.02 - 0.16j, 0.012, 0.6), '#9b7a5a')
-        for top in (-0.04 - 0.14j, 0.06 - 0.16j, 0.01 - 0.18j): draw(c, oval(z + top, 0.075, 0.022), '#a9a66b')
-    for y, colour in ((0.5, '#eec48f'), (0.74, '#e8b87f')): hill(c, rng, y, 0.04, colour)
-    for z in strewn(rng, 16, 0.54): draw(c, oval(z, 0.04, 0.005), '#cf9a6270')
-    for z in strewn(rng, 8, 0.54): grass(c, z, 0.06, '#bf9a55')
+        for top in (-0.04 - 0.14j, 0.06 - 0.16j, 0.01 - 0.18j):
+            draw(c, oval(z + top, 0.075, 0.022), '#a9a66b')
+    for y, colour in ((0.5, '#eec48f'), (0.74, '#e8b87f')):
+        hill(c, rng, y, 0.04, colour)
+    for z in strewn(rng, 16, 0.54):
+        draw(c, oval(z, 0.04, 0.005), '#cf9a6270')
+    for z in strewn(rng, 8, 0.54):
+        grass(c, z, 0.06, '#bf9a55')
 
 # %% ../../nbs/4_data/09_scenes.ipynb #5574acf4
 def paint_night(c: Canvas, rng: Generator):
     "Stars and a moon over dark hills with glow-worms."
     sky(c, '#2f3566', '#7a73a8')
-    for z in strewn(rng, 24, 0, 0.5): dot(c, z, 0.008, '#fffbe6d0', 4, 0.6)
+    for z in strewn(rng, 24, 0, 0.5):
+        dot(c, z, 0.008, '#fffbe6d0', 4, 0.6)
     moon = complex(rng.uniform(0.12, 0.88), rng.uniform(0.1, 0.24))
-    for r, glow in ((0.15, '20'), (0.115, '30'), (0.08, 'ff')): draw(c, moon + r*CIRCLE, '#fbf1cf' + glow)
-    for z, r in ((-0.025 - 0.02j, 0.017), (0.03 + 0.02j, 0.021), (-0.01 + 0.04j, 0.012)): dot(c, moon + z, r, '#e8d9ae')
-    for y, colour in ((0.46, '#57578c'), (0.6, '#494a7c'), (0.8, '#3e3f6d')): hill(c, rng, y, 0.05, colour)
-    for z in strewn(rng, 14, 0.6): dot(c, z, 0.009, '#f7e79a90')
+    for r, glow in ((0.15, '20'), (0.115, '30'), (0.08, 'ff')):
+        draw(c, moon + r * CIRCLE, '#fbf1cf' + glow)
+    for z, r in ((-0.025 - 0.02j, 0.017), (0.03 + 0.02j, 0.021), (-0.01 + 0.04j, 0.012)):
+        dot(c, moon + z, r, '#e8d9ae')
+    for y, colour in ((0.46, '#57578c'), (0.6, '#494a7c'), (0.8, '#3e3f6d')):
+        hill(c, rng, y, 0.05, colour)
+    for z in strewn(rng, 14, 0.6):
+        dot(c, z, 0.009, '#f7e79a90')
 
 # %% ../../nbs/4_data/09_scenes.ipynb #4c3fbe04
 def fir(c: Canvas, foot: complex, height: float, colour: str):
     "A tree of three tiers that stands at `foot`."
-    draw(c, foot + height*np.array([-0.06 - 0.2j, 0.06 - 0.2j, 0.06, -0.06]), '#7c6a58')
+    draw(c, foot + height * np.array([-0.06 - 0.2j, 0.06 - 0.2j, 0.06, -0.06]), '#7c6a58')
     side = np.array([-1j, 0.17 - 0.62j, 0.1 - 0.62j, 0.25 - 0.36j, 0.14 - 0.36j, 0.31 - 0.11j])
-    draw(c, foot + height*np.append(side, -side[:0:-1].conj()), colour)
+    draw(c, foot + height * np.append(side, -side[:0:-1].conj()), colour)
+
 
 def toadstool(c: Canvas, foot: complex):
     "A small red cap on a pale stem."
@@ -420,58 +497,75 @@ def toadstool(c: Canvas, foot: complex):
 def paint_forest(c: Canvas, rng: Generator):
     "Three rows of firs in mist, and toadstools."
     sky(c, '#dcebe0', '#a9cbb4')
-    rows = ((0.37, 0.3, 8, '#a5c7b1', '#9cc0a4'), (0.49, 0.36, 7, '#7fae94', '#86b08a'), (0.63, 0.42, 5, '#5b917a', '#76a279'))
+    rows = (
+        (0.37, 0.3, 8, '#a5c7b1', '#9cc0a4'),
+        (0.49, 0.36, 7, '#7fae94', '#86b08a'),
+        (0.63, 0.42, 5, '#5b917a', '#76a279'),
+    )
     for y, height, n, tree, ground in rows:
-        for x in (np.arange(n) + rng.uniform(0, 1, n))/n: fir(c, complex(x, y), height*rng.uniform(0.8, 1.1), tree)
+        for x in (np.arange(n) + rng.uniform(0, 1, n)) / n:
+            fir(c, complex(x, y), height * rng.uniform(0.8, 1.1), tree)
         hill(c, rng, y, 0.015, ground)
-    for z in strewn(rng, 12, 0.66): draw(c, oval(z, 0.035, 0.008), '#5f8a6660')
-    for z in strewn(rng, 8, 0.68): toadstool(c, z)
+    for z in strewn(rng, 12, 0.66):
+        draw(c, oval(z, 0.035, 0.008), '#5f8a6660')
+    for z in strewn(rng, 8, 0.68):
+        toadstool(c, z)
 
 # %% ../../nbs/4_data/09_scenes.ipynb #482adcfe
 def paint_snow(c: Canvas, rng: Generator):
     "White hills with blue shadows, a few firs and falling flakes."
     sky(c, '#bcd3ea', '#e9eff8')
     hill(c, rng, 0.36, 0.05, '#dbe6f3')
-    for z in strewn(rng, 5, 0.4, 0.5): fir(c, z, 0.2, '#9dbdcc')
-    for y, colour in ((0.5, '#ecf2f9'), (0.7, '#f8fafd')): hill(c, rng, y, 0.04, colour)
-    for z in strewn(rng, 10, 0.56): draw(c, oval(z, 0.09, 0.012), '#c9d8ea70')
-    for z in strewn(rng, 30, 0): dot(c, z, 0.011, '#ffffffe0')
+    for z in strewn(rng, 5, 0.4, 0.5):
+        fir(c, z, 0.2, '#9dbdcc')
+    for y, colour in ((0.5, '#ecf2f9'), (0.7, '#f8fafd')):
+        hill(c, rng, y, 0.04, colour)
+    for z in strewn(rng, 10, 0.56):
+        draw(c, oval(z, 0.09, 0.012), '#c9d8ea70')
+    for z in strewn(rng, 30, 0):
+        dot(c, z, 0.011, '#ffffffe0')
 
 # %% ../../nbs/4_data/09_scenes.ipynb #ac100907
-BACKGROUNDS = dict(forest=paint_forest, pond=paint_pond, savanna=paint_savanna, night=paint_night, snow=paint_snow, meadow=paint_meadow)
+BACKGROUNDS = dict(
+    forest=paint_forest, pond=paint_pond, savanna=paint_savanna, night=paint_night, snow=paint_snow, meadow=paint_meadow
+)
 HOMES = dict(zip(ANIMALS, BACKGROUNDS))
-HOMES
 
 # %% ../../nbs/4_data/09_scenes.ipynb #8315766f
 def side_by_side(
     rng: Generator,
-    n: int,                             # animals that should stand here
-    radii: tuple[int, ...],             # sizes to choose from
-    size: int,                          # side of the picture, in pixels
-) -> list[tuple[float, int]]:           # x and radius of each that fits, from left to right
+    n: int,  # animals that should stand here
+    radii: tuple[int, ...],  # sizes to choose from
+    size: int,  # side of the picture, in pixels
+) -> list[tuple[float, int]]:  # x and radius of each that fits, from left to right
     "Random sizes and places, with room for each."
     chosen = rng.choice(sorted(radii), n).tolist()
     while True:
-        gaps = [0.75*max(pair) + 0.5*min(pair) for pair in zip(chosen, chosen[1:])]
-        slack = size - 0.75*(chosen[0] + chosen[-1]) - sum(gaps)
-        if slack >= 0: break
+        gaps = [0.75 * max(pair) + 0.5 * min(pair) for pair in zip(chosen, chosen[1:])]
+        slack = size - 0.75 * (chosen[0] + chosen[-1]) - sum(gaps)
+        if slack >= 0:
+            break
         largest = max(chosen)
         smaller = [r for r in radii if r < largest]
-        if smaller: chosen[chosen.index(largest)] = max(smaller)
-        else: chosen.pop()
-    x = 0.75*chosen[0] + np.cumsum([0] + gaps) + np.sort(rng.uniform(0, slack, len(chosen)))
+        if smaller:
+            chosen[chosen.index(largest)] = max(smaller)
+        else:
+            chosen.pop()
+    x = 0.75 * chosen[0] + np.cumsum([0] + gaps) + np.sort(rng.uniform(0, slack, len(chosen)))
     return list(zip(x.round(2).tolist(), chosen))
 
 # %% ../../nbs/4_data/09_scenes.ipynb #44732aa6
 @dataclass(frozen=True)
 class Plan:
     "What a scene is to show."
-    background: str                     # key of `BACKGROUNDS`
-    animals: tuple[Animal, ...]         # the first one decides the usual background
+
+    background: str  # key of `BACKGROUNDS`
+    animals: tuple[Animal, ...]  # the first one decides the usual background
+
 
 def plan_scene(
-    index: int,                         # number of the scene, from 0
-    seed: int = 0,                      # from 0
+    index: int,  # number of the scene, from 0
+    seed: int = 0,  # from 0
     settings: SceneSettings = SceneSettings(),
 ) -> Plan:
     "Decide background, animals, jumpers and places of one scene."
@@ -483,7 +577,7 @@ def plan_scene(
         x, r = places[k]
         step = rng.integers(1, s.neighbours + 1) if rng.random() < s.shared_body else 0
         look = s.classes[(i + step) % len(s.classes)]
-        y = rng.uniform(max(r, 0.45*s.size), s.size - 1.05*r)
+        y = rng.uniform(max(r, 0.45 * s.size), s.size - 1.05 * r)
         pose = (rng.uniform(-0.1, 0.1), rng.uniform(-0.12, 0.12), rng.uniform(0.9, 1.1))
         animals.append(Animal(s.classes[i], look, x, round(y, 2), r, *(round(v, 3) for v in pose)))
     host = ids[0] if rng.random() < s.usual_background else rng.choice(ids[1:])
@@ -497,92 +591,109 @@ PART_TINTS = np.stack([rgb('#000000'), rgb('#f2a93b'), rgb('#2f9c8c')])
 @dataclass(frozen=True, eq=False)
 class Scene:
     "A picture with its tags, and what only the scores may see: mask and parts."
-    image: np.ndarray                   # (H, W, 3) uint8
-    mask: np.ndarray                    # (H, W) uint8, class ids from 1, 0 for background
-    parts: np.ndarray                   # (H, W) uint8, 0 background, 1 head, 2 body
-    tags: tuple[str, ...]               # classes in the picture, in the order of their ids
 
-    def __repr__(self): return f'Scene({"x".join(map(str, self.mask.shape))}, tags={self.tags})'
+    image: np.ndarray  # (H, W, 3) uint8
+    mask: np.ndarray  # (H, W) uint8, class ids from 1, 0 for background
+    parts: np.ndarray  # (H, W) uint8, 0 background, 1 head, 2 body
+    tags: tuple[str, ...]  # classes in the picture, in the order of their ids
+
+    def __repr__(self):
+        return f'Scene({"x".join(map(str, self.mask.shape))}, tags={self.tags})'
 
     def _repr_png_(self) -> bytes:
         "Picture, mask and parts side by side, for notebooks."
-        grey = 0.6*self.image.mean(2, keepdims=True) + 95
-        views = [np.where(ids[..., None] > 0, 0.3*grey + 0.7*tints[ids], grey).astype(np.uint8)
-                 for ids, tints in ((self.mask, MASK_TINTS), (self.parts, PART_TINTS))]
+        grey = 0.6 * self.image.mean(2, keepdims=True) + 95
+        views = [
+            np.where(ids[..., None] > 0, 0.3 * grey + 0.7 * tints[ids], grey).astype(np.uint8)
+            for ids, tints in ((self.mask, MASK_TINTS), (self.parts, PART_TINTS))
+        ]
         strip = Image.fromarray(np.concatenate([self.image, *views], 1))
-        strip.resize((2*strip.width, 2*strip.height), Image.Resampling.LANCZOS).save(file := BytesIO(), 'png')
+        strip.resize((2 * strip.width, 2 * strip.height), Image.Resampling.LANCZOS).save(file := BytesIO(), 'png')
         return file.getvalue()
 
 # %% ../../nbs/4_data/09_scenes.ipynb #a3efb567
 def draw_scene(
-    index: int,                         # number of the scene, from 0
-    seed: int = 0,                      # from 0
+    index: int,  # number of the scene, from 0
+    seed: int = 0,  # from 0
     settings: SceneSettings = SceneSettings(),
 ) -> Scene:
     "Scene `index` of the endless set that belongs to `seed`."
     plan, rng, c = plan_scene(index, seed, settings), default_rng([seed, index, 1]), Canvas(settings.size)
     BACKGROUNDS[plan.background](c, rng)
-    for a in sorted(plan.animals, key=lambda a: a.y + a.radius):     # near ones cover far ones
+    for a in sorted(plan.animals, key=lambda a: a.y + a.radius):  # near ones cover far ones
         draw_animal(c, a, 1 + settings.classes.index(a.name))
     picture, labels = c.finish()
     light = rng.uniform(0.9, 1.03) + rng.uniform(-0.025, 0.025, 3)
-    image = (np.asarray(picture)*light).clip(0, 255).astype(np.uint8)
+    image = (np.asarray(picture) * light).clip(0, 255).astype(np.uint8)
     mask, parts = np.divmod(labels, 10)
-    return Scene(image, mask, parts, tuple(settings.classes[i-1] for i in np.unique(mask) if i))
+    return Scene(image, mask, parts, tuple(settings.classes[i - 1] for i in np.unique(mask) if i))
 
 # %% ../../nbs/4_data/09_scenes.ipynb #6cd560fb
-VERSION = 1     # of the drawings: another number, other pictures
+VERSION = 1  # of the drawings: another number, other pictures
+
 
 def recipe(n: int, seed: int, settings: SceneSettings, first: int, lists: dict | None) -> str:
     "All that decides a folder's content, as JSON."
     what = dict(version=VERSION, n=n, seed=seed, first=first, lists=lists or {}, settings=asdict(settings))
     return json.dumps(what, indent=1) + '\n'
 
+
 def check_lists(lists: dict[str, tuple[int, int]], first: int, n: int):
     "Each list must be a range of scenes that are there."
     for name, (start, stop) in lists.items():
         if not first <= start < stop <= first + n:
-            raise ValueError(f'list {name!r} asks for scenes {start} to {stop}, but the folder holds {first} to {first + n}')
+            raise ValueError(
+                f'list {name!r} asks for scenes {start} to {stop}, but the folder holds {first} to {first + n}'
+            )
 
 # %% ../../nbs/4_data/09_scenes.ipynb #8a00e3bb
 def fill_folder(folder: Path, n: int, seed: int, settings: SceneSettings, first: int, lists: dict):
     "Draw the scenes and write them, tags, classes and lists into an empty folder."
-    for name in ('images', 'masks', 'parts', 'lists'): (folder/name).mkdir(parents=True)
+    for name in ('images', 'masks', 'parts', 'lists'):
+        (folder / name).mkdir(parents=True)
     tags = ['image,tags']
     for i in range(first, first + n):
         scene, file = draw_scene(i, seed, settings), f'scene_{i:05d}.png'
-        Image.fromarray(scene.image).save(folder/'images'/file, compress_level=3)
-        label_image(scene.mask).save(folder/'masks'/file)
-        label_image(scene.parts).save(folder/'parts'/file)
+        Image.fromarray(scene.image).save(folder / 'images' / file, compress_level=3)
+        label_image(scene.mask).save(folder / 'masks' / file)
+        label_image(scene.parts).save(folder / 'parts' / file)
         tags.append(f'{file},{" ".join(scene.tags)}')
     texts = {'tags.csv': tags, 'classes.txt': settings.classes}
     texts |= {f'lists/{name}.txt': [f'scene_{i:05d}' for i in range(*span)] for name, span in lists.items()}
-    for name, lines in texts.items(): (folder/name).write_text('\n'.join(lines) + '\n')
+    for name, lines in texts.items():
+        (folder / name).write_text('\n'.join(lines) + '\n')
 
 # %% ../../nbs/4_data/09_scenes.ipynb #7566e261
 def write_scenes(
     folder: str | Path,
-    n: int,                                                 # number of scenes, at least 1
-    seed: int = 0,                                          # from 0
+    n: int,  # number of scenes, at least 1
+    seed: int = 0,  # from 0
     settings: SceneSettings = SceneSettings(),
-    first: int = 0,                                         # number of the first scene
-    lists: dict[str, tuple[int, int]] | None = None,        # e.g. {'train': (0, 1000), 'val': (1000, 1300)}
-) -> Path:                                                  # the folder
+    first: int = 0,  # number of the first scene
+    lists: dict[str, tuple[int, int]] | None = None,  # e.g. {'train': (0, 1000), 'val': (1000, 1300)}
+) -> Path:  # the folder
     "Write scenes `first` to `first + n` as a folder of files; does nothing if the same is there."
     folder, lists = Path(folder), lists or {}
-    if n < 1: raise ValueError(f'n must be at least 1, not {n}')
+    if n < 1:
+        raise ValueError(f'n must be at least 1, not {n}')
     check_lists(lists, first, n)
-    wanted, note = recipe(n, seed, settings, first, lists), folder/'scenes.json'
-    same = lambda: note.is_file() and note.read_text() == wanted
-    if same(): return folder
+    wanted, note = recipe(n, seed, settings, first, lists), folder / 'scenes.json'
+
+    def same():
+        return note.is_file() and note.read_text() == wanted
+
+    if same():
+        return folder
     if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
         raise InputError(f'{folder}: holds something else than these scenes; choose another folder, or remove this one')
     part = folder.with_name(f'.{folder.name}.{secrets.token_hex(4)}')
     try:
         fill_folder(part, n, seed, settings, first, lists)
-        (part/'scenes.json').write_text(wanted)
+        (part / 'scenes.json').write_text(wanted)
         part.rename(folder)
     except OSError:
-        if not same(): raise            # else another process was faster
-    finally: shutil.rmtree(part, ignore_errors=True)
+        if not same():
+            raise  # else another process was faster
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return folder

@@ -8,10 +8,15 @@ __all__ = ['TRAINVAL', 'TEST', 'SBD', 'VOC_COUNTS', 'TEST_COUNT', 'AUG', 'voc_ar
            'check_submission']
 
 # %% ../../nbs/4_data/05_voc.ipynb #ce21033c
-import csv, gzip, io, tarfile, xml.etree.ElementTree
+import csv
+import gzip
+import io
+import tarfile
+import xml.etree.ElementTree
 from collections.abc import Callable, Iterable
 from pathlib import Path
-import numpy as np, scipy.io
+import numpy as np
+import scipy.io
 from PIL import Image
 from .images import VOC_CLASSES, ImageSet, read_list
 from .datasets import INSIDE, Archive, DataSet, check_counts, get_archive, is_unpacked, write_dataset
@@ -22,124 +27,201 @@ from ..engine.workers import progress, parallel_map
 # %% ../../nbs/4_data/05_voc.ipynb #1933fe09
 TRAINVAL, TEST, SBD = 'VOCtrainval_11-May-2012.tar', 'VOC2012test.tar', 'benchmark.tgz'
 
-def voc_archives()->dict[str, Archive]: # file name -> what torchvision knows of it
+
+def voc_archives() -> dict[str, Archive]:  # file name -> what torchvision knows of it
     "The archives that can be fetched without a login."
     from torchvision.datasets.sbd import SBDataset
     from torchvision.datasets.voc import DATASET_YEAR_DICT
+
     year = DATASET_YEAR_DICT['2012']
     return {TRAINVAL: Archive(TRAINVAL, year['url'], year['md5']), SBD: Archive(SBD, SBDataset.url, SBDataset.md5)}
+
 
 VOC_COUNTS = dict(train_aug=10582, train=1464, val=1449, masks=12031)
 TEST_COUNT = 1456
 
 # %% ../../nbs/4_data/05_voc.ipynb #1ad66a74
 def find_voc(
-    root:Path|str # folder with or around VOC's folders
-)->Path|None: # the folder with `JPEGImages` and the list `train`; None if there is none
-    return next((Path(root)/inside for inside in INSIDE if (Path(root)/inside/'JPEGImages').is_dir() and (Path(root)/inside/_LIST('train')).is_file()), None)
+    root: Path | str,  # folder with or around VOC's folders
+) -> Path | None:  # the folder with `JPEGImages` and the list `train`; None if there is none
+    return next(
+        (
+            Path(root) / inside
+            for inside in INSIDE
+            if (Path(root) / inside / 'JPEGImages').is_dir() and (Path(root) / inside / _LIST('train')).is_file()
+        ),
+        None,
+    )
+
 
 def find_sbd(
-    root:Path|str # folder around SBD
-)->Path|None: # the folder with `cls`, `train.txt` and `val.txt`; None if there is none
-    return next((p for p in (Path(root)/inside for inside in ('benchmark_RELEASE/dataset', 'sbd', 'SBD', 'dataset', '')) if (p/'cls').is_dir()), None)
+    root: Path | str,  # folder around SBD
+) -> Path | None:  # the folder with `cls`, `train.txt` and `val.txt`; None if there is none
+    return next(
+        (
+            p
+            for p in (Path(root) / inside for inside in ('benchmark_RELEASE/dataset', 'sbd', 'SBD', 'dataset', ''))
+            if (p / 'cls').is_dir()
+        ),
+        None,
+    )
+
 
 def _whole(folder, lists, *files):
     "Whether the lists are there and every file on them."
-    return folder is not None and all((folder/l).is_file() for l in lists) and all((folder/f.format(n)).is_file() for l in lists for n in read_list(folder/l) for f in files)
+    return (
+        folder is not None
+        and all((folder / l).is_file() for l in lists)
+        and all((folder / f.format(n)).is_file() for l in lists for n in read_list(folder / l) for f in files)
+    )
 
-def _voc_whole(root): return _whole(find_voc(root), [_LIST('train'), _LIST('val')], 'SegmentationClass/{}.png', 'JPEGImages/{}.jpg', 'Annotations/{}.xml')
-def _sbd_whole(root): return _whole(find_sbd(root), ['train.txt', 'val.txt'], 'cls/{}.mat')
-def _test_whole(root): return _whole(find_voc(root), [_LIST('test')], 'JPEGImages/{}.jpg')
-def _LIST(name): return f'ImageSets/Segmentation/{name}.txt'
+
+def _voc_whole(root):
+    return _whole(
+        find_voc(root),
+        [_LIST('train'), _LIST('val')],
+        'SegmentationClass/{}.png',
+        'JPEGImages/{}.jpg',
+        'Annotations/{}.xml',
+    )
+
+
+def _sbd_whole(root):
+    return _whole(find_sbd(root), ['train.txt', 'val.txt'], 'cls/{}.mat')
+
+
+def _test_whole(root):
+    return _whole(find_voc(root), [_LIST('test')], 'JPEGImages/{}.jpg')
+
+
+def _LIST(name):
+    return f'ImageSets/Segmentation/{name}.txt'
 
 # %% ../../nbs/4_data/05_voc.ipynb #f7fb908d
 def sbd_mask(
-    path:Path|str # a `.mat` file of SBD's folder `cls`
-)->np.ndarray: # (H, W) uint8 ids 0..20
+    path: Path | str,  # a `.mat` file of SBD's folder `cls`
+) -> np.ndarray:  # (H, W) uint8 ids 0..20
     "The class ids of an SBD file; `InputError` if it is damaged."
     try:
-        with open(path, 'rb') as f: mask = scipy.io.loadmat(f, variable_names=['GTcls'])['GTcls'][0, 0]['Segmentation'].astype(np.uint8)
-    except FileNotFoundError: raise InputError(f'{path}: not there, and VOC has no mask of its own for it; complete SBD') from None
-    except Exception as e: # scipy's readers fail in many ways
-        raise InputError(f'{path}: not a readable file of SBD ({(str(e) or type(e).__name__).splitlines()[0][:80]}); unpack SBD again') from None
-    if mask.ndim != 2 or not mask.size or mask.max() > 20: raise InputError(f'{path}: not a mask of ids 0 to 20; unpack SBD again')
+        with open(path, 'rb') as f:
+            mask = scipy.io.loadmat(f, variable_names=['GTcls'])['GTcls'][0, 0]['Segmentation'].astype(np.uint8)
+    except FileNotFoundError:
+        raise InputError(f'{path}: not there, and VOC has no mask of its own for it; complete SBD') from None
+    except Exception as e:  # scipy's readers fail in many ways
+        raise InputError(
+            f'{path}: not a readable file of SBD ({(str(e) or type(e).__name__).splitlines()[0][:80]}); unpack '
+            'SBD again'
+        ) from None
+    if mask.ndim != 2 or not mask.size or mask.max() > 20:
+        raise InputError(f'{path}: not a mask of ids 0 to 20; unpack SBD again')
     return mask
+
 
 def _write_mask(item):
     "Store the augmented mask of one image; runs in a worker process."
     voc, sbd, name = item
-    own, path = voc/'SegmentationClass'/f'{name}.png', voc/'SegmentationClassAug'/f'{name}.png'
-    mask = load_label(own) if own.is_file() else sbd_mask(sbd/'cls'/f'{name}.mat')
-    size = read_size(voc/'JPEGImages'/f'{name}.jpg')
-    if mask.shape[::-1] != size: raise InputError(f'{path.name}: its mask is {mask.shape[1]}x{mask.shape[0]} and its image {size[0]}x{size[1]}; unpack VOC and SBD again')
+    own, path = voc / 'SegmentationClass' / f'{name}.png', voc / 'SegmentationClassAug' / f'{name}.png'
+    mask = load_label(own) if own.is_file() else sbd_mask(sbd / 'cls' / f'{name}.mat')
+    size = read_size(voc / 'JPEGImages' / f'{name}.jpg')
+    if mask.shape[::-1] != size:
+        raise InputError(
+            f'{path.name}: its mask is {mask.shape[1]}x{mask.shape[0]} and its image {size[0]}x{size[1]}; '
+            'unpack VOC and SBD again'
+        )
     save_label(path, mask)
 
+
 def read_size(
-    path:Path|str # an image file
-)->tuple[int, int]: # width, height
+    path: Path | str,  # an image file
+) -> tuple[int, int]:  # width, height
     "The size of an image as its file says, without reading its pixels."
     try:
-        with Image.open(path) as image: return image.size
-    except (OSError, SyntaxError, ValueError) as e: raise InputError(f'{path}: not a readable image ({e}); unpack it again') from None
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError) as e:
+        raise InputError(f'{path}: not a readable image ({e}); unpack it again') from None
 
 # %% ../../nbs/4_data/05_voc.ipynb #d5a82655
 def box_tags(
-    path:Path|str # an XML file of VOC's folder `Annotations`
-)->tuple[str, ...]: # in the order of `VOC_CLASSES`
+    path: Path | str,  # an XML file of VOC's folder `Annotations`
+) -> tuple[str, ...]:  # in the order of `VOC_CLASSES`
     "The classes of an image's boxes; `InputError` if the file is damaged or names another class."
-    try: found = {o.findtext('name') for o in xml.etree.ElementTree.fromstring(Path(path).read_bytes()).iter('object')}
-    except FileNotFoundError: raise InputError(f'{path}: not there; unpack VOC again') from None
-    except (xml.etree.ElementTree.ParseError, ValueError, LookupError) as e: raise InputError(f'{path}: not readable as XML ({e}); unpack VOC again') from None
-    if wrong := found-set(VOC_CLASSES): raise InputError(f'{path}: {sorted(map(str, wrong))[0]!r} is no class of VOC')
+    try:
+        found = {o.findtext('name') for o in xml.etree.ElementTree.fromstring(Path(path).read_bytes()).iter('object')}
+    except FileNotFoundError:
+        raise InputError(f'{path}: not there; unpack VOC again') from None
+    except (xml.etree.ElementTree.ParseError, ValueError, LookupError) as e:
+        raise InputError(f'{path}: not readable as XML ({e}); unpack VOC again') from None
+    if wrong := found - set(VOC_CLASSES):
+        raise InputError(f'{path}: {sorted(map(str, wrong))[0]!r} is no class of VOC')
     return tuple(c for c in VOC_CLASSES if c in found)
 
+
 def write_tags(
-    path:Path|str, # `tags.csv` to write
-    rows:Iterable[tuple[str, tuple[str, ...]]], # (image file, its tags)
-)->Path:
+    path: Path | str,  # `tags.csv` to write
+    rows: Iterable[tuple[str, tuple[str, ...]]],  # (image file, its tags)
+) -> Path:
     "A table of tags as `read_tags` reads it."
     text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerows([('image', 'tags'), *((image, ' '.join(tags)) for image, tags in rows)])
-    with atomic_path(path) as p: p.write_text(text.getvalue(), encoding='utf-8')
+    csv.writer(text, lineterminator='\n').writerows(
+        [('image', 'tags'), *((image, ' '.join(tags)) for image, tags in rows)]
+    )
+    with atomic_path(path) as p:
+        p.write_text(text.getvalue(), encoding='utf-8')
     return Path(path)
 
 # %% ../../nbs/4_data/05_voc.ipynb #faac5781
 def train_aug(
-    voc:Path, # folder VOC2012
-    sbd:Path, # folder with SBD's lists
-)->list[str]: # sorted names
+    voc: Path,  # folder VOC2012
+    sbd: Path,  # folder with SBD's lists
+) -> list[str]:  # sorted names
     "(SBD train + SBD val + VOC train) - VOC val."
-    names = {n for l in ('train.txt', 'val.txt') for n in read_list(sbd/l)} | set(read_list(voc/_LIST('train')))
-    return sorted(names-set(read_list(voc/_LIST('val'))))
+    names = {n for l in ('train.txt', 'val.txt') for n in read_list(sbd / l)} | set(read_list(voc / _LIST('train')))
+    return sorted(names - set(read_list(voc / _LIST('val'))))
 
 # %% ../../nbs/4_data/05_voc.ipynb #a67bce54
-AUG = 'lists/train_aug.txt' # ours; a list of somebody's own in VOC's folder stays as it is
+AUG = 'lists/train_aug.txt'  # ours; a list of somebody's own in VOC's folder stays as it is
+
 
 def prepare_voc(
-    root:Path|str, # where VOC and SBD are, or their archives, or shall be fetched to
-    download:bool=False, # fetch what is missing
-    subset:bool=False, # a part of the data set is meant: counts and sums aren't checked
-    workers:int=0, # processes
-    say:Callable[[str], None]=print, # for lines to the user
-)->Path: # the folder for `vwl run`
+    root: Path | str,  # where VOC and SBD are, or their archives, or shall be fetched to
+    download: bool = False,  # fetch what is missing
+    subset: bool = False,  # a part of the data set is meant: counts and sums aren't checked
+    workers: int = 0,  # processes
+    say: Callable[[str], None] = print,  # for lines to the user
+) -> Path:  # the folder for `vwl run`
     "Masks, lists and tags beside VOC's images. What is there already is kept; `InputError` names what is missing."
     root = Path(root)
     _get(root, download, subset, say)
     voc = find_voc(root)
-    if voc is None: raise InputError(f'{root}: has no VOC 2012 (JPEGImages, {_LIST("train")}); put {TRAINVAL} there, or let it be fetched with --download')
-    if not (voc/_LIST('val')).is_file(): raise InputError(f'{voc/_LIST("val")}: not there; unpack {TRAINVAL} again')
-    train, val = read_list(voc/_LIST('train')), read_list(voc/_LIST('val'))
+    if voc is None:
+        raise InputError(
+            f'{root}: has no VOC 2012 (JPEGImages, {_LIST("train")}); put {TRAINVAL} there, or let it be '
+            'fetched with --download'
+        )
+    if not (voc / _LIST('val')).is_file():
+        raise InputError(f'{voc / _LIST("val")}: not there; unpack {TRAINVAL} again')
+    train, val = read_list(voc / _LIST('train')), read_list(voc / _LIST('val'))
     aug, said = _masks(root, voc, train, val, workers)
     every = sorted({*aug, *val})
-    if missing := [n for n in every if not (voc/'JPEGImages'/f'{n}.jpg').is_file()]: raise InputError(f'{voc/"JPEGImages"/missing[0]}.jpg: not there ({len(missing)} in all); unpack {TRAINVAL} again')
-    rows = [(f'{n}.jpg', box_tags(voc/'Annotations'/f'{n}.xml')) for n in progress(every)]
+    if missing := [n for n in every if not (voc / 'JPEGImages' / f'{n}.jpg').is_file()]:
+        raise InputError(
+            f'{voc / "JPEGImages" / missing[0]}.jpg: not there ({len(missing)} in all); unpack {TRAINVAL} again'
+        )
+    rows = [(f'{n}.jpg', box_tags(voc / 'Annotations' / f'{n}.xml')) for n in progress(every)]
     check_counts(root, dict(train_aug=len(aug), train=len(train), val=len(val), masks=len(every)), VOC_COUNTS, subset)
     test = _test_list(voc, subset)
-    with atomic_path(voc/AUG) as p: p.write_text('\n'.join(aug)+'\n')
-    write_dataset(voc, DataSet('voc', dict(train_list=AUG, score_list=_LIST('train'), val_list=_LIST('val')), test, subset))
-    write_tags(voc/'tags.csv', rows)                                          # last, for it makes the folder a data set
-    say(f'{voc}: {len(aug):,} images to learn from, {len(train):,} of them scored, {len(val):,} validation images; {said}; '
-        + (f'{len(read_list(voc/test)):,} test images' if test else f'no test images ({TEST} is not there)'))
+    with atomic_path(voc / AUG) as p:
+        p.write_text('\n'.join(aug) + '\n')
+    write_dataset(
+        voc, DataSet('voc', dict(train_list=AUG, score_list=_LIST('train'), val_list=_LIST('val')), test, subset)
+    )
+    write_tags(voc / 'tags.csv', rows)  # last, for it makes the folder a data set
+    say(
+        f'{voc}: {len(aug):,} images to learn from, {len(train):,} of them scored, {len(val):,} validation '
+        f'images; {said}; '
+        + (f'{len(read_list(voc / test)):,} test images' if test else f'no test images ({TEST} is not there)')
+    )
     return voc
 
 # %% ../../nbs/4_data/05_voc.ipynb #3d307c78
@@ -148,72 +230,114 @@ def _get(root, download, subset, say):
     known = voc_archives() | {TEST: Archive(TEST, '', '')}
     for name, whole in ((TRAINVAL, _voc_whole), (SBD, lambda r: _sbd_whole(r) or _masks_there(r)), (TEST, _test_whole)):
         voc = find_voc(root)
-        if whole(root) and is_unpacked(root, known[name]): continue
+        if whole(root) and is_unpacked(root, known[name]):
+            continue
         into, inside = (voc, 'VOCdevkit/VOC2012/') if voc and name != SBD else (root, '')
         get_archive(known[name], root, into, download and not whole(root), subset, inside, say)
 
+
 def _aug_given(voc):
     "Whether somebody's SegmentationClassAug is there and nothing of ours."
-    return voc is not None and (voc/'SegmentationClassAug').is_dir() and not (voc/'SegmentationClassAug'/'.from_sbd').exists()
+    return (
+        voc is not None
+        and (voc / 'SegmentationClassAug').is_dir()
+        and not (voc / 'SegmentationClassAug' / '.from_sbd').exists()
+    )
+
 
 def _masks_there(root):
     "Whether the masks don't need SBD any more."
     voc = find_voc(root)
     return _aug_given(voc) or _whole(voc, [AUG, _LIST('val')], 'SegmentationClassAug/{}.png')
 
+
 def _test_list(voc, subset):
     "The list of the test set, if its images are there."
-    if not _test_whole(voc): return ''
-    check_counts(voc/_LIST('test'), dict(test=len(read_list(voc/_LIST('test')))), dict(test=TEST_COUNT), subset)
+    if not _test_whole(voc):
+        return ''
+    check_counts(voc / _LIST('test'), dict(test=len(read_list(voc / _LIST('test')))), dict(test=TEST_COUNT), subset)
     return _LIST('test')
 
 # %% ../../nbs/4_data/05_voc.ipynb #2727f042
 def _masks(root, voc, train, val, workers):
     "(train_aug, where the masks are from), with every mask in SegmentationClassAug."
-    folder, sbd = voc/'SegmentationClassAug', find_sbd(root)
-    if missing := [n for n in (*train, *val) if not (voc/'SegmentationClass'/f'{n}.png').is_file()]:
-        raise InputError(f'{voc/"SegmentationClass"/missing[0]}.png: not there ({len(missing)} in all); unpack {TRAINVAL} again')
+    folder, sbd = voc / 'SegmentationClassAug', find_sbd(root)
+    if missing := [n for n in (*train, *val) if not (voc / 'SegmentationClass' / f'{n}.png').is_file()]:
+        raise InputError(
+            f'{voc / "SegmentationClass" / missing[0]}.png: not there ({len(missing)} in all); unpack {TRAINVAL} again'
+        )
     if _aug_given(voc):
         there = {p.stem for p in folder.glob('*.png')}
-        if missing := sorted({*train, *val}-there): raise InputError(f'{folder/missing[0]}.png: not there ({len(missing)} in all); complete the folder, or remove it and have it made from SBD')
-        for _ in progress(parallel_map(_check_mask, ((voc, n) for n in sorted(there)), workers, folder), len(there)): pass
-        return sorted(there-set(val)), 'masks: SegmentationClassAug as it was there'
-    if sbd is None and _masks_there(root): return read_list(voc/AUG), "masks: as they were made from VOC's and SBD's"
-    if sbd is None: raise InputError(f'{root}: no SBD there (a folder cls with .mat files) and no SegmentationClassAug; put {SBD} there, or let it be fetched with --download')
-    if missing := [l for l in ('train.txt', 'val.txt') if not (sbd/l).is_file()]: raise InputError(f'{sbd/missing[0]}: not there; unpack {SBD} again')
+        if missing := sorted({*train, *val} - there):
+            raise InputError(
+                f'{folder / missing[0]}.png: not there ({len(missing)} in all); complete the folder, or remove '
+                'it and have it made from SBD'
+            )
+        for _ in progress(parallel_map(_check_mask, ((voc, n) for n in sorted(there)), workers, folder), len(there)):
+            pass
+        return sorted(there - set(val)), 'masks: SegmentationClassAug as it was there'
+    if sbd is None and _masks_there(root):
+        return read_list(voc / AUG), "masks: as they were made from VOC's and SBD's"
+    if sbd is None:
+        raise InputError(
+            f'{root}: no SBD there (a folder cls with .mat files) and no SegmentationClassAug; put {SBD} '
+            'there, or let it be fetched with --download'
+        )
+    if missing := [l for l in ('train.txt', 'val.txt') if not (sbd / l).is_file()]:
+        raise InputError(f'{sbd / missing[0]}: not there; unpack {SBD} again')
     aug = train_aug(voc, sbd)
-    folder.mkdir(exist_ok=True); (folder/'.from_sbd').touch()
-    todo = [n for n in sorted({*aug, *val}) if not (folder/f'{n}.png').is_file()]
-    for _ in progress(parallel_map(_write_mask, ((voc, sbd, n) for n in todo), max(1, workers), folder), len(todo)): pass    # scipy's reader may crash on a damaged file, so never in this process
+    folder.mkdir(exist_ok=True)
+    (folder / '.from_sbd').touch()
+    todo = [n for n in sorted({*aug, *val}) if not (folder / f'{n}.png').is_file()]
+    for _ in progress(parallel_map(_write_mask, ((voc, sbd, n) for n in todo), max(1, workers), folder), len(todo)):
+        pass  # scipy's reader may crash on a damaged file, so never in this process
     return aug, "masks: VOC's own, else SBD's"
+
 
 def _check_mask(item):
     "`InputError` if one mask of a given SegmentationClassAug isn't what it should be."
     voc, name = item
-    path, own = voc/'SegmentationClassAug'/f'{name}.png', voc/'SegmentationClass'/f'{name}.png'
+    path, own = voc / 'SegmentationClassAug' / f'{name}.png', voc / 'SegmentationClass' / f'{name}.png'
     mask = load_label(path)
-    if (wrong := mask[(mask > 20) & (mask != 255)]).size: raise InputError(f'{path}: has id {wrong.max()}, but ids go from 0 to 20 (and 255 for void); get the folder elsewhere, or remove it and have it made from SBD')
-    if own.is_file() and not np.array_equal(mask, load_label(own)): raise InputError(f"{path}: isn't VOC's own mask ({own}); remove the folder and have it made from SBD")
+    if (wrong := mask[(mask > 20) & (mask != 255)]).size:
+        raise InputError(
+            f'{path}: has id {wrong.max()}, but ids go from 0 to 20 (and 255 for void); get the folder '
+            'elsewhere, or remove it and have it made from SBD'
+        )
+    if own.is_file() and not np.array_equal(mask, load_label(own)):
+        raise InputError(f"{path}: isn't VOC's own mask ({own}); remove the folder and have it made from SBD")
 
 # %% ../../nbs/4_data/05_voc.ipynb #e018d2dc
 def test_set(
-    voc:Path|str, # prepared folder
-    test_list:str, # its list of test images
-)->ImageSet: # without tags and masks
+    voc: Path | str,  # prepared folder
+    test_list: str,  # its list of test images
+) -> ImageSet:  # without tags and masks
     "The images of the test server."
-    names = read_list(Path(voc)/test_list)
-    return ImageSet(Path(voc), tuple(names), tuple(f'JPEGImages/{n}.jpg' for n in names), np.zeros((len(names), len(VOC_CLASSES)), np.float32), VOC_CLASSES)
+    names = read_list(Path(voc) / test_list)
+    return ImageSet(
+        Path(voc),
+        tuple(names),
+        tuple(f'JPEGImages/{n}.jpg' for n in names),
+        np.zeros((len(names), len(VOC_CLASSES)), np.float32),
+        VOC_CLASSES,
+    )
 
-def _member(competition, name): return f'results/VOC2012/Segmentation/{competition}_test_cls/{name}.png'
+
+def _member(competition, name):
+    return f'results/VOC2012/Segmentation/{competition}_test_cls/{name}.png'
+
 
 def write_submission(
-    path:Path|str, # archive to write, `.tgz`
-    images:ImageSet, # the test set
-    mask_path:Callable[[str], Path], # name -> predicted mask
-    competition:str='comp6', # 'comp5' or 'comp6'
-)->Path:
+    path: Path | str,  # archive to write, `.tgz`
+    images: ImageSet,  # the test set
+    mask_path: Callable[[str], Path],  # name -> predicted mask
+    competition: str = 'comp6',  # 'comp5' or 'comp6'
+) -> Path:
     "The archive for VOC's test server, checked; the same masks give the same bytes."
-    if missing := [n for n in images.names if not mask_path(n).is_file()]: raise InputError(f'{mask_path(missing[0])}: not there ({len(missing)} in all); make the predictions of the test set')
+    if missing := [n for n in images.names if not mask_path(n).is_file()]:
+        raise InputError(
+            f'{mask_path(missing[0])}: not there ({len(missing)} in all); make the predictions of the test set'
+        )
     with atomic_path(path) as p:
         with p.open('wb') as f, gzip.GzipFile('', 'wb', 1, f, mtime=0) as z, tarfile.open(fileobj=z, mode='w') as t:
             for name in images.names:
@@ -225,22 +349,33 @@ def write_submission(
 
 # %% ../../nbs/4_data/05_voc.ipynb #fa0ebc87
 def check_submission(
-    path:Path|str, # an archive for the test server
-    images:ImageSet, # the test set
-    competition:str='comp6', # 'comp5' or 'comp6'
+    path: Path | str,  # an archive for the test server
+    images: ImageSet,  # the test set
+    competition: str = 'comp6',  # 'comp5' or 'comp6'
 ):
     "`InputError` unless every test image has its palette PNG of ids 0..20 at its size and nothing else is there."
-    wanted, wrong = {_member(competition, n): i for i, n in enumerate(images.names)}, lambda what: InputError(f'{path}: {what}; write it again with vwl submit')
+    wanted, wrong = (
+        {_member(competition, n): i for i, n in enumerate(images.names)},
+        lambda what: InputError(f'{path}: {what}; write it again with vwl submit'),
+    )
     try:
         with tarfile.open(path) as t:
             found = {m.name: t.extractfile(m).read() for m in t.getmembers() if m.isfile()}
-    except (tarfile.TarError, EOFError, OSError) as e: raise wrong(f'not a readable archive ({e})') from None
-    if spare := sorted(found.keys()-wanted.keys()): raise wrong(f'holds {spare[0]}, which is no test image ({len(spare)} in all)')
-    if missing := sorted(wanted.keys()-found.keys()): raise wrong(f'lacks {missing[0]} ({len(missing)} in all)')
+    except (tarfile.TarError, EOFError, OSError) as e:
+        raise wrong(f'not a readable archive ({e})') from None
+    if spare := sorted(found.keys() - wanted.keys()):
+        raise wrong(f'holds {spare[0]}, which is no test image ({len(spare)} in all)')
+    if missing := sorted(wanted.keys() - found.keys()):
+        raise wrong(f'lacks {missing[0]} ({len(missing)} in all)')
     for name, data in found.items():
         try:
-            with Image.open(io.BytesIO(data)) as image: mode, size, palette, ids = image.mode, image.size, image.getpalette() or [], np.asarray(image)
-        except (OSError, SyntaxError, ValueError) as e: raise wrong(f'{name} is not a readable image ({e})') from None
-        if mode != 'P' or palette[:63] != voc_palette()[:21].flatten().tolist(): raise wrong(f"{name} has not VOC's palette")
-        if size != (real := read_size(images.root/images.files[wanted[name]])): raise wrong(f'{name} is {size[0]}x{size[1]} and its image {real[0]}x{real[1]}')
-        if ids.max() > 20: raise wrong(f'{name} has id {ids.max()}, but ids go from 0 to 20')
+            with Image.open(io.BytesIO(data)) as image:
+                mode, size, palette, ids = image.mode, image.size, image.getpalette() or [], np.asarray(image)
+        except (OSError, SyntaxError, ValueError) as e:
+            raise wrong(f'{name} is not a readable image ({e})') from None
+        if mode != 'P' or palette[:63] != voc_palette()[:21].flatten().tolist():
+            raise wrong(f"{name} has not VOC's palette")
+        if size != (real := read_size(images.root / images.files[wanted[name]])):
+            raise wrong(f'{name} is {size[0]}x{size[1]} and its image {real[0]}x{real[1]}')
+        if ids.max() > 20:
+            raise wrong(f'{name} has id {ids.max()}, but ids go from 0 to 20')

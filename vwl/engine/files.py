@@ -8,7 +8,13 @@ __all__ = ['atomic_path', 'read_text', 'write_json', 'read_json', 'save_arrays',
            'AtWork', 'at_work', 'fingerprint']
 
 # %% ../../nbs/5_program/02_files.ipynb #eae2aaa6
-import contextlib, functools, hashlib, json, os, platform, re
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import platform
+import re
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -17,7 +23,7 @@ from ..errors import InputError
 # %% ../../nbs/5_program/02_files.ipynb #087d8bb0
 @contextlib.contextmanager
 def atomic_path(
-    path:Path|str # where the file shall be; its folder is made
+    path: Path | str,  # where the file shall be; its folder is made
 ):
     "A temporary path beside `path`, renamed to it if the block succeeds and removed if not."
     path = Path(path)
@@ -27,178 +33,231 @@ def atomic_path(
         yield beside
         os.replace(beside, path)
     except OSError as e:
-        e.filename = e.filename or str(path)                                  # a full disk doesn't say which file
+        e.filename = e.filename or str(path)  # a full disk doesn't say which file
         raise
-    finally: beside.unlink(missing_ok=True)
+    finally:
+        beside.unlink(missing_ok=True)
 
 # %% ../../nbs/5_program/02_files.ipynb #1aa77fd8
 def read_text(
-    path:Path|str # a text file
-)->str:
+    path: Path | str,  # a text file
+) -> str:
     "The text of a UTF-8 or UTF-16 file; `InputError` if it is missing or in another encoding."
-    try: raw = Path(path).read_bytes()
-    except (FileNotFoundError, IsADirectoryError): raise InputError(f'{path}: no such file') from None
-    try: return raw.decode('utf-16' if raw[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
-    except UnicodeDecodeError as e: raise InputError(f'{path}: not UTF-8 text ({e.reason} at byte {e.start}); save it as UTF-8') from None
+    try:
+        raw = Path(path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f'{path}: no such file') from None
+    try:
+        return raw.decode('utf-16' if raw[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
+    except UnicodeDecodeError as e:
+        raise InputError(f'{path}: not UTF-8 text ({e.reason} at byte {e.start}); save it as UTF-8') from None
 
 # %% ../../nbs/5_program/02_files.ipynb #56e1ce56
 def write_json(
-    path:Path|str, # file to write
-    value # anything JSON can hold; tuples become lists
-)->Path:
+    path: Path | str,  # file to write
+    value,  # anything JSON can hold; tuples become lists
+) -> Path:
     "Write `value` as indented JSON, atomically."
-    with atomic_path(path) as p: p.write_text(json.dumps(value, indent=1, ensure_ascii=False)+'\n', encoding='utf-8')
+    with atomic_path(path) as p:
+        p.write_text(json.dumps(value, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     return Path(path)
 
 # %% ../../nbs/5_program/02_files.ipynb #be0eb059
 def read_json(
-    path:Path|str # file to read
+    path: Path | str,  # file to read
 ):
     "The value stored in `path`; `InputError` if it is missing or not JSON."
     try:
         value = json.loads(text := Path(path).read_text(encoding='utf-8'))
-        if '\\u' in text: json.dumps(value, ensure_ascii=False).encode()      # half a character can't be written again
+        if '\\u' in text:
+            json.dumps(value, ensure_ascii=False).encode()  # half a character can't be written again
         return value
-    except FileNotFoundError: raise InputError(f'{path}: no such file') from None
-    except (ValueError, RecursionError) as e: raise InputError(f'{path}: not readable as JSON ({e}); restore it, or remove its folder to start again') from None
+    except FileNotFoundError:
+        raise InputError(f'{path}: no such file') from None
+    except (ValueError, RecursionError) as e:
+        raise InputError(
+            f'{path}: not readable as JSON ({e}); restore it, or remove its folder to start again'
+        ) from None
 
 # %% ../../nbs/5_program/02_files.ipynb #bcf3afd9
 def save_arrays(
-    path:Path|str, # file to write, `.npz`
-    **arrays # name=array of numbers
-)->Path:
+    path: Path | str,  # file to write, `.npz`
+    **arrays,  # name=array of numbers
+) -> Path:
     "Write named arrays to one compressed archive, atomically; the same arrays give the same bytes."
     with atomic_path(path) as p:
-        with p.open('wb') as f: np.savez_compressed(f, **arrays)
+        with p.open('wb') as f:
+            np.savez_compressed(f, **arrays)
     return Path(path)
 
 # %% ../../nbs/5_program/02_files.ipynb #993cd354
 def load_arrays(
-    path:Path|str # an `.npz` file
-)->dict[str, np.ndarray]:
+    path: Path | str,  # an `.npz` file
+) -> dict[str, np.ndarray]:
     "All arrays of `path`; `InputError` if the file is missing, cut short, or holds pickled objects."
     try:
-        with np.load(path, allow_pickle=False) as z: arrays = {k: z[k] for k in z.files}
-        if other := [k for k, v in arrays.items() if not isinstance(v, np.ndarray)]: raise ValueError(f'{other[0]} is no array')
+        with np.load(path, allow_pickle=False) as z:
+            arrays = {k: z[k] for k in z.files}
+        if other := [k for k, v in arrays.items() if not isinstance(v, np.ndarray)]:
+            raise ValueError(f'{other[0]} is no array')
         return arrays
-    except FileNotFoundError: raise InputError(f'{path}: no such file') from None
-    except Exception as e: # a damaged archive fails in many ways: OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error
-        raise InputError(f'{path}: not a readable array file ({e}); delete it and give the same command again') from None
+    except FileNotFoundError:
+        raise InputError(f'{path}: no such file') from None
+    except (
+        Exception
+    ) as e:  # a damaged archive fails in many ways: OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error
+        raise InputError(
+            f'{path}: not a readable array file ({e}); delete it and give the same command again'
+        ) from None
 
 # %% ../../nbs/5_program/02_files.ipynb #1140d436
 @functools.cache
-def voc_palette()->np.ndarray: # (256, 3) uint8
+def voc_palette() -> np.ndarray:  # (256, 3) uint8
     "VOC's colour for each of 256 ids: bit 3i+c of the id becomes bit 7-i of channel c."
-    ids = np.arange(256)[:, None] >> np.arange(0, 24, 3)                      # (256, 8): the id, three bits at a time
-    bits = (ids[:, :, None] >> np.arange(3)) & 1                              # (256, 8, 3)
-    return (bits << (7-np.arange(8))[None, :, None]).sum(1).astype(np.uint8)
+    ids = np.arange(256)[:, None] >> np.arange(0, 24, 3)  # (256, 8): the id, three bits at a time
+    bits = (ids[:, :, None] >> np.arange(3)) & 1  # (256, 8, 3)
+    return (bits << (7 - np.arange(8))[None, :, None]).sum(1).astype(np.uint8)
 
 # %% ../../nbs/5_program/02_files.ipynb #f3dbce4b
 def label_image(
-    label:np.ndarray # (H, W) ids 0..255
-)->Image.Image: # mode P
+    label: np.ndarray,  # (H, W) ids 0..255
+) -> Image.Image:  # mode P
     "Ids as a palette image with VOC's colours."
     image = Image.fromarray(np.ascontiguousarray(label, dtype=np.uint8))
     image.putpalette(voc_palette().tobytes())
     return image
 
+
 def save_label(
-    path:Path|str, # file to write, `.png`
-    label:np.ndarray # (H, W) ids 0..255
-)->Path:
+    path: Path | str,  # file to write, `.png`
+    label: np.ndarray,  # (H, W) ids 0..255
+) -> Path:
     "Write ids as a palette PNG with VOC's colours, atomically."
-    with atomic_path(path) as p: label_image(label).save(p, format='png')
+    with atomic_path(path) as p:
+        label_image(label).save(p, format='png')
     return Path(path)
 
 # %% ../../nbs/5_program/02_files.ipynb #8016dc62
 def load_label(
-    path:Path|str # a palette or grey PNG
-)->np.ndarray: # (H, W) uint8 ids
+    path: Path | str,  # a palette or grey PNG
+) -> np.ndarray:  # (H, W) uint8 ids
     "The ids of a label image; `InputError` if the file is missing, damaged, or painted in colours."
     try:
         with Image.open(path) as image:
-            if image.format == 'JPEG': raise InputError(f'{path}: a mask must be a PNG, this is a JPEG, which changes ids; save it again from its source')
+            if image.format == 'JPEG':
+                raise InputError(
+                    f'{path}: a mask must be a PNG, this is a JPEG, which changes ids; save it again from its source'
+                )
             if image.mode not in ('P', 'L', '1'):
-                raise InputError(f'{path}: a mask must be a palette or grey PNG of class ids, this one has mode {image.mode}; save it with ids, not colours')
+                raise InputError(
+                    f'{path}: a mask must be a palette or grey PNG of class ids, this one has mode '
+                    f'{image.mode}; save it with ids, not colours'
+                )
             return np.array(image, dtype=np.uint8)
-    except FileNotFoundError: raise InputError(f'{path}: no such file') from None
+    except FileNotFoundError:
+        raise InputError(f'{path}: no such file') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise InputError(f'{path}: not a readable image ({e}); replace it') from None
 
 # %% ../../nbs/5_program/02_files.ipynb #f029896a
 def is_file(
-    path:Path # any name, one that no file can have too
-)->bool:
+    path: Path,  # any name, one that no file can have too
+) -> bool:
     "Whether a file is there."
-    try: return path.is_file()
-    except (OSError, ValueError): return False                                # too long, or with a zero in it
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False  # too long, or with a zero in it
+
 
 def checksum(
-    path:Path|str # any file
-)->str: # 16 hexadecimal digits
+    path: Path | str,  # any file
+) -> str:  # 16 hexadecimal digits
     "A digest of a file's bytes."
     return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
 
+
 def log_checksum(
-    folder:Path, # of a stage
-    path:Path, # a file below it, written just now
-    name:Path|None=None, # what it will be called, if it isn't renamed yet
+    folder: Path,  # of a stage
+    path: Path,  # a file below it, written just now
+    name: Path | None = None,  # what it will be called, if it isn't renamed yet
 ):
     "Note a file's sum. A file may have several: that of before a rename, and of after."
     line = f'{checksum(path)} {(name or path).relative_to(folder).as_posix()}\n'
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder/f'sums.{platform.node()}.log').open('a', encoding='utf-8') as f: f.write(line)    # hosts that share a disk don't share a file
+    with (folder / f'sums.{platform.node()}.log').open('a', encoding='utf-8') as f:
+        f.write(line)  # hosts that share a disk don't share a file
+
 
 def read_checksums(
-    folder:Path # of a stage
-)->dict[str, tuple[str, ...]]: # file, relative to the folder -> its sums
+    folder: Path,  # of a stage
+) -> dict[str, tuple[str, ...]]:  # file, relative to the folder -> its sums
     "The sums of all files that a stage has written; a line that was cut short counts for nothing."
-    known = read_json(folder/'manifest.json') if (folder/'manifest.json').exists() else {}
-    if not isinstance(known, dict) or not all(isinstance(v, str) for v in known.values()): raise InputError(f'{folder/"manifest.json"}: not the sums of a stage; delete it, and all files of {folder} are made again')
+    known = read_json(folder / 'manifest.json') if (folder / 'manifest.json').exists() else {}
+    if not isinstance(known, dict) or not all(isinstance(v, str) for v in known.values()):
+        raise InputError(
+            f'{folder / "manifest.json"}: not the sums of a stage; delete it, and all files of {folder} are made again'
+        )
     sums = {k: (v,) for k, v in known.items()}
     for log in folder.glob('sums.*.log'):
         for line in log.read_text(encoding='utf-8', errors='replace').split('\n')[:-1]:
             sum, _, name = line.partition(' ')
-            if not re.fullmatch('[0-9a-f]{16}', sum) or not name: continue
-            if sum not in sums.get(name, ()): sums[name] = (*sums.get(name, ()), sum)
+            if not re.fullmatch('[0-9a-f]{16}', sum) or not name:
+                continue
+            if sum not in sums.get(name, ()):
+                sums[name] = (*sums.get(name, ()), sum)
     return sums
 
+
 def write_manifest(
-    folder:Path # of a stage that is done
+    folder: Path,  # of a stage that is done
 ):
     "Sums into `manifest.json`, sorted; those of files that are gone or damaged are dropped."
     if logs := list(folder.glob('sums.*.log')):
-        last = lambda name, sums: sums[0] if len(sums) == 1 else checksum(folder/name)        # of several, that of the file that stayed
-        found = {name: last(name, sums) for name, sums in sorted(read_checksums(folder).items()) if is_file(folder/name)}
-        write_json(folder/'manifest.json', found)
-        for log in [*logs, *folder.rglob('.*.part')]: log.unlink()            # and what a kill left half-written
+
+        def last(name, sums):
+            return sums[0] if len(sums) == 1 else checksum(folder / name)  # of several, that of the file that stayed
+
+        found = {
+            name: last(name, sums) for name, sums in sorted(read_checksums(folder).items()) if is_file(folder / name)
+        }
+        write_json(folder / 'manifest.json', found)
+        for log in [*logs, *folder.rglob('.*.part')]:
+            log.unlink()  # and what a kill left half-written
 
 # %% ../../nbs/5_program/02_files.ipynb #5c0c330f
 class AtWork(InputError):
     "Another process works in the folder."
 
+
 @contextlib.contextmanager
 def at_work(
-    folder:Path|str, # of a run; made if it isn't there
+    folder: Path | str,  # of a run; made if it isn't there
 ):
     "This process alone works in `folder`; `AtWork` if another one does."
     from filelock import FileLock, Timeout
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder/'.lock')
-    try: lock.acquire(timeout=0)
-    except Timeout: raise AtWork(f'{folder}: another command is at work there; wait until it is done, or stop it') from None
-    for half in folder.glob('.*.part'): half.unlink()
-    try: yield
+    lock = FileLock(folder / '.lock')
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise AtWork(f'{folder}: another command is at work there; wait until it is done, or stop it') from None
+    for half in folder.glob('.*.part'):
+        half.unlink()
+    try:
+        yield
     finally:
-        if not (folder/'recipe.json').exists():                               # it didn't become a run: nothing stays of it
-            (folder/'.lock').unlink(missing_ok=True)
-            if not any(folder.iterdir()): folder.rmdir()
+        if not (folder / 'recipe.json').exists():  # it didn't become a run: nothing stays of it
+            (folder / '.lock').unlink(missing_ok=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
         lock.release()
 
 # %% ../../nbs/5_program/02_files.ipynb #291bbb03
 def fingerprint(
-    *values # anything JSON can hold
-)->str: # 16 hexadecimal digits
+    *values,  # anything JSON can hold
+) -> str:  # 16 hexadecimal digits
     "A digest of `values`: equal values, equal digest."
     return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]

@@ -6,7 +6,9 @@
 __all__ = ['part_sizes', 'World', 'unwrap', 'world', 'join_world', 'SharedNorm', 'pick_device']
 
 # %% ../../nbs/5_program/04_processes.ipynb #f4fee426
-import dataclasses, datetime, os
+import dataclasses
+import datetime
+import os
 from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
@@ -14,86 +16,107 @@ from ..errors import InputError
 
 # %% ../../nbs/5_program/04_processes.ipynb #2a3f3dea
 def part_sizes(
-    n:int, # items
-    parts:int, # at least 1
-)->list[int]: # at most so many, the last may be smaller
+    n: int,  # items
+    parts: int,  # at least 1
+) -> list[int]:  # at most so many, the last may be smaller
     "How many items each part of a batch has, as in `torch.chunk`."
-    size = -(-n//parts)
-    return [min(size, n-i) for i in range(0, n, size)]
+    size = -(-n // parts)
+    return [min(size, n - i) for i in range(0, n, size)]
 
 # %% ../../nbs/5_program/04_processes.ipynb #3e7e34d3
 @dataclasses.dataclass(frozen=True)
 class World:
     "The processes that work on one command; alone unless torchrun started several."
-    rank: int = 0 # of this process, from 0
-    size: int = 1 # processes
-    accelerator: object = None # Hugging Face's `Accelerator`, where there are several
+
+    rank: int = 0  # of this process, from 0
+    size: int = 1  # processes
+    accelerator: object = None  # Hugging Face's `Accelerator`, where there are several
 
     @property
-    def first(self)->bool: return self.rank == 0
-    def shard_size(self, n:int)->int:
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def shard_size(self, n: int) -> int:
         "How many of `n` items this process takes."
         return len(range(self.rank, n, self.size))
-    def shard(self, items:Sequence, parts:int=1)->Sequence:
-        "This process's items; of each part of them if they come in several."
-        if parts == 1: return items[self.rank::self.size]
-        starts = range(0, len(items), part_sizes(len(items), parts)[0])
-        return [i for s in starts for i in items[s:s+starts.step][self.rank::self.size]]
 
-    def all_reduce(self, x:Tensor)->Tensor:
+    def shard(self, items: Sequence, parts: int = 1) -> Sequence:
+        "This process's items; of each part of them if they come in several."
+        if parts == 1:
+            return items[self.rank :: self.size]
+        starts = range(0, len(items), part_sizes(len(items), parts)[0])
+        return [i for s in starts for i in items[s : s + starts.step][self.rank :: self.size]]
+
+    def all_reduce(self, x: Tensor) -> Tensor:
         "The sum of `x` over processes."
         return self.accelerator.reduce(x.to(self.accelerator.device), 'sum').to(x.device) if self.accelerator else x
 
-    def shard_fraction(self, n:int)->float: # in (0, 1]
+    def shard_fraction(self, n: int) -> float:  # in (0, 1]
         "The share of this process's `n` items among everybody's."
-        return n/self.all_reduce(torch.tensor(n)).item()
+        return n / self.all_reduce(torch.tensor(n)).item()
 
-    def all_gather(self, x:Tensor)->Tensor: # (B, ...)
+    def all_gather(self, x: Tensor) -> Tensor:  # (B, ...)
         "The rows of all processes in the order of the batch, from each one's share."
-        if not self.accelerator: return x
+        if not self.accelerator:
+            return x
         B = self.all_reduce(torch.tensor(len(x))).item()
-        padded = x.new_zeros(-(-B//self.size), *x.shape[1:])
-        padded[:len(x)] = x
+        padded = x.new_zeros(-(-B // self.size), *x.shape[1:])
+        padded[: len(x)] = x
         return self.accelerator.gather(padded[None]).transpose(0, 1).flatten(0, 1)[:B]
 
     def barrier(self):
         "Wait until all processes have come here."
-        if self.accelerator: self.accelerator.wait_for_everyone()
+        if self.accelerator:
+            self.accelerator.wait_for_everyone()
 
-    def model(self, net:nn.Module)->nn.Module:
+    def model(self, net: nn.Module) -> nn.Module:
         "The network whose gradients are averaged over processes; `unwrap` gives it back."
-        if not self.accelerator: return net
+        if not self.accelerator:
+            return net
         for m in net.modules():
-            if type(m) is nn.BatchNorm2d: m.__class__ = SharedNorm
+            if type(m) is nn.BatchNorm2d:
+                m.__class__ = SharedNorm
         return self.accelerator.prepare_model(net, device_placement=False)
 
 # %% ../../nbs/5_program/04_processes.ipynb #c2358fb3
 def unwrap(
-    net:nn.Module # what `World.model` gave
-)->nn.Module:
+    net: nn.Module,  # what `World.model` gave
+) -> nn.Module:
     "The network itself."
     return getattr(net, 'module', net)
 
 # %% ../../nbs/5_program/04_processes.ipynb #dd224001
 _world = World()
 
-def world()->World:
+
+def world() -> World:
     "The processes of this command, see `join_world`."
     return _world
 
+
 def join_world(
-    device:str='auto' # 'auto', 'cpu' or 'cuda'
-)->World:
+    device: str = 'auto',  # 'auto', 'cpu' or 'cuda'
+) -> World:
     "Find the other processes, if torchrun started any; to be called once, before anything else."
     global _world
     size = int(os.environ.get('WORLD_SIZE', 1))
-    if size == 1 or _world.size > 1: return _world
-    if device not in ('auto', 'cpu', 'cuda'): raise InputError(f'device {device!r}: with several processes each takes its own GPU; use --device cuda, or cpu')
-    if device == 'cuda' and not torch.cuda.is_available(): raise InputError("device 'cuda': there is no GPU; use --device cpu")
-    if missing := {'RANK', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'}-os.environ.keys(): raise InputError(f'WORLD_SIZE is {size}, but {sorted(missing)[0]} is not set; start the processes with torchrun, or unset WORLD_SIZE')
+    if size == 1 or _world.size > 1:
+        return _world
+    if device not in ('auto', 'cpu', 'cuda'):
+        raise InputError(f'device {device!r}: with several processes each takes its own GPU; use --device cuda, or cpu')
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise InputError("device 'cuda': there is no GPU; use --device cpu")
+    if missing := {'RANK', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'} - os.environ.keys():
+        raise InputError(
+            f'WORLD_SIZE is {size}, but {sorted(missing)[0]} is not set; start the processes with torchrun, or '
+            'unset WORLD_SIZE'
+        )
     import accelerate
-    patient = accelerate.InitProcessGroupKwargs(timeout=datetime.timedelta(days=1))                # one scores while the others wait
-    accelerator = accelerate.Accelerator(cpu=device == 'cpu' or not torch.cuda.is_available(), mixed_precision='no', kwargs_handlers=[patient])
+
+    patient = accelerate.InitProcessGroupKwargs(timeout=datetime.timedelta(days=1))  # one scores while the others wait
+    accelerator = accelerate.Accelerator(
+        cpu=device == 'cpu' or not torch.cuda.is_available(), mixed_precision='no', kwargs_handlers=[patient]
+    )
     assert accelerator.num_processes == size
     _world = World(accelerator.process_index, accelerator.num_processes, accelerator)
     return _world
@@ -101,33 +124,47 @@ def join_world(
 # %% ../../nbs/5_program/04_processes.ipynb #28260c18
 class _AllReduce(torch.autograd.Function):
     "`World.all_reduce` for what gradients pass through."
+
     @staticmethod
-    def forward(ctx, x): return world().all_reduce(x)
+    def forward(ctx, x):
+        return world().all_reduce(x)
+
     @staticmethod
-    def backward(ctx, grad): return world().all_reduce(grad)
+    def backward(ctx, grad):
+        return world().all_reduce(grad)
+
 
 class SharedNorm(nn.BatchNorm2d):
     "BatchNorm over the images of all processes."
-    def forward(self, x): # (B, d, h, w) -> the same
-        if not self.training: return super().forward(x)
+
+    def forward(self, x):  # (B, d, h, w) -> the same
+        if not self.training:
+            return super().forward(x)
         total, over, kind, x = _AllReduce.apply, (0, 2, 3), x.dtype, x.float()
-        n = total(torch.tensor(float(x.numel()//x.shape[1]), device=x.device))
-        centred = x - (mean := total(x.sum(over))/n)[:, None, None]
-        variance = total(centred.square().sum(over))/n
+        n = total(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))
+        centred = x - (mean := total(x.sum(over)) / n)[:, None, None]
+        variance = total(centred.square().sum(over)) / n
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance*n/(n-1), self.momentum)
+            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
             self.num_batches_tracked += 1
-        return (centred * (self.weight/(variance+self.eps).sqrt())[:, None, None] + self.bias[:, None, None]).to(kind)
+        return (centred * (self.weight / (variance + self.eps).sqrt())[:, None, None] + self.bias[:, None, None]).to(
+            kind
+        )
 
 # %% ../../nbs/5_program/04_processes.ipynb #cd57deeb
 def pick_device(
-    name:str='auto' # 'auto', 'cpu', 'cuda', 'cuda:1'
-)->str:
+    name: str = 'auto',  # 'auto', 'cpu', 'cuda', 'cuda:1'
+) -> str:
     "The named device; 'auto' is the GPU if there is one."
-    if world().accelerator: return str(world().accelerator.device)
-    if name == 'auto': return 'cuda' if torch.cuda.is_available() else 'cpu'
-    try: torch.zeros(1, device=name, dtype=torch.float64).item()             # the random walk needs float64
+    if world().accelerator:
+        return str(world().accelerator.device)
+    if name == 'auto':
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        torch.zeros(1, device=name, dtype=torch.float64).item()  # the random walk needs float64
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as e:
-        raise InputError(f'device {name!r} can\'t be used ({(str(e) or type(e).__name__).splitlines()[0][:100]}); use --device cpu') from None
+        raise InputError(
+            f'device {name!r} can\'t be used ({(str(e) or type(e).__name__).splitlines()[0][:100]}); use --device cpu'
+        ) from None
     return name

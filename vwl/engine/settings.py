@@ -12,266 +12,446 @@ from typing import Literal, get_args, get_origin
 from ..errors import InputError
 
 # %% ../../nbs/5_program/03_settings.ipynb #92212c6a
-Pooling  = Literal['hp', 'gap', 'gmp', 'gwrp', 'lse']
-Words    = Literal['learned', 'memory', 'none']
+Pooling = Literal['hp', 'gap', 'gmp', 'gwrp', 'lse']
+Words = Literal['learned', 'memory', 'none']
 Backbone = Literal['resnet50', 'resnet101', 'densenet169', 'mobilenet_v2', 'small']
 
 # %% ../../nbs/5_program/03_settings.ipynb #e72a532b
 @dataclass(frozen=True)
 class _Images:
     "What is learned, from which images."
-    classes: tuple[str, ...] = () # classes to learn, the others become background; empty = all of the data set
-    train_list: str = '' # list file of the images to train on; empty = all in tags.csv
-    score_list: str = '' # list file of the images whose CAMs, seeds and pseudo labels are scored; empty = those trained on
-    val_list: str = '' # list file of the images that the segmentation network predicts and is scored on; empty = the scored ones
-    seed: int = 1 # of every random draw
+
+    classes: tuple[str, ...] = ()  # classes to learn, the others become background; empty = all of the data set
+    train_list: str = ''  # list file of the images to train on; empty = all in tags.csv
+    score_list: str = (
+        ''  # list file of the images whose CAMs, seeds and pseudo labels are scored; empty = those trained on
+    )
+    val_list: str = (
+        ''  # list file of the images that the segmentation network predicts and is scored on; empty = the scored ones
+    )
+    seed: int = 1  # of every random draw
 
 # %% ../../nbs/5_program/03_settings.ipynb #23560859
 @dataclass(frozen=True)
 class _Arithmetic:
     "Settings of the arithmetic of all networks."
-    precision: Literal['float32', 'bfloat16', 'float16'] = 'float32' # of the backbones; heads, words, losses, maps and the random walk keep float32
-    channels_last: bool = True # order of the weights in memory: faster on most machines
-    compile: bool = False # by torch.compile; the first steps take minutes, and each new size of image some seconds
+
+    precision: Literal['float32', 'bfloat16', 'float16'] = (
+        'float32'  # of the backbones; heads, words, losses, maps and the random walk keep float32
+    )
+    channels_last: bool = True  # order of the weights in memory: faster on most machines
+    compile: bool = False  # by torch.compile; the first steps take minutes, and each new size of image some seconds
 
 # %% ../../nbs/5_program/03_settings.ipynb #f1c1e975
 @dataclass(frozen=True)
 class _Network:
     "Settings of the network (Fig. 3)."
-    backbone: Backbone = 'resnet101' # features; 'small' is for the generated scenes
-    weights: str = 'imagenet' # initial weights: 'imagenet' (downloaded), 'none', or a file
-    freeze_batchnorm: bool = True # statistics never move, in training too
-    frozen_stages: int = 3 # stages, of five, that get no gradient: 3 = up to layer2 (published VWL-L), 1 = the stem (published VWL-M)
+
+    backbone: Backbone = 'resnet101'  # features; 'small' is for the generated scenes
+    weights: str = 'imagenet'  # initial weights: 'imagenet' (downloaded), 'none', or a file
+    freeze_batchnorm: bool = True  # statistics never move, in training too
+    frozen_stages: int = (
+        3  # stages, of five, that get no gradient: 3 = up to layer2 (published VWL-L), 1 = the stem (published VWL-M)
+    )
 
 # %% ../../nbs/5_program/03_settings.ipynb #de729987
 @dataclass(frozen=True)
 class _Pooling:
     "Settings of pooling (Eq. 8-10)."
-    pooling: Pooling = 'hp' # from features to class scores
-    gamma: float = 2. # weight of the average in hybrid pooling, Eq. 10
-    splits: tuple[int, ...] = (1, 2, 4) # split sizes r of hybrid pooling, Eq. 10
-    remainder: Literal['cover', 'drop'] = 'cover' # pixels that fill no region: cover them, or drop them as published
-    gwrp_decay: float = .996 # of global weighted rank pooling
-    lse_sharpness: float = 5. # of log-sum-exp pooling
+
+    pooling: Pooling = 'hp'  # from features to class scores
+    gamma: float = 2.0  # weight of the average in hybrid pooling, Eq. 10
+    splits: tuple[int, ...] = (1, 2, 4)  # split sizes r of hybrid pooling, Eq. 10
+    remainder: Literal['cover', 'drop'] = 'cover'  # pixels that fill no region: cover them, or drop them as published
+    gwrp_decay: float = 0.996  # of global weighted rank pooling
+    lse_sharpness: float = 5.0  # of log-sum-exp pooling
 
 # %% ../../nbs/5_program/03_settings.ipynb #63340d23
 @dataclass(frozen=True)
 class _VisualWords:
     "Settings of visual words (Eq. 2-7, 13)."
-    words: Words = 'learned' # codebook: learned by gradient (VWL-L), memory bank (VWL-M), or no words
-    n_words: int = 256 # k; 256 is the paper's, with five classes 64 did better
-    tau: float = 1. # softmax temperature of Eq. 3
-    word_pooling: Pooling = 'gap' # from features to word scores
-    detach_words: bool = False # True: word frequencies don't teach the backbone, as published; the paper stops no gradient
-    frequency_reduction: Literal['mean', 'sum'] = 'mean' # Eq. 5, or without its 1/hw as published
-    decov_form: Literal['paper', 'code'] = 'paper' # Eq. 13 with squared norms, or plain ones as published
-    decov_divisor: Literal['none', 'd-1'] = 'none' # of the covariance in Eq. 13, for squared norms; 'd-1' leaves a random codebook as it is
-    codebook_init: Literal['random', 'sampled'] = 'random' # start of the codebook: random numbers, or features of the first batch
-    rho: float = .001 # step of the memory bank, Eq. 7
-    empty_words: Literal['keep', 'shrink'] = 'keep' # words without pixels: keep, or shrink as published
-    count_eps: float = 0. # added to each word's pixels in Eq. 6; published 1e-4
-    word_weight: float = 1. # of the word loss in Eq. 12
-    frequency_weight: float = 1. # of the frequency loss in Eq. 14
-    decov_weight: float = 1. # of Eq. 13; 0 is the earlier VWE
+
+    words: Words = 'learned'  # codebook: learned by gradient (VWL-L), memory bank (VWL-M), or no words
+    n_words: int = 256  # k; 256 is the paper's, with five classes 64 did better
+    tau: float = 1.0  # softmax temperature of Eq. 3
+    word_pooling: Pooling = 'gap'  # from features to word scores
+    detach_words: bool = (
+        False  # True: word frequencies don't teach the backbone, as published; the paper stops no gradient
+    )
+    frequency_reduction: Literal['mean', 'sum'] = 'mean'  # Eq. 5, or without its 1/hw as published
+    decov_form: Literal['paper', 'code'] = 'paper'  # Eq. 13 with squared norms, or plain ones as published
+    decov_divisor: Literal['none', 'd-1'] = (
+        'none'  # of the covariance in Eq. 13, for squared norms; 'd-1' leaves a random codebook as it is
+    )
+    codebook_init: Literal['random', 'sampled'] = (
+        'random'  # start of the codebook: random numbers, or features of the first batch
+    )
+    rho: float = 0.001  # step of the memory bank, Eq. 7
+    empty_words: Literal['keep', 'shrink'] = 'keep'  # words without pixels: keep, or shrink as published
+    count_eps: float = 0.0  # added to each word's pixels in Eq. 6; published 1e-4
+    word_weight: float = 1.0  # of the word loss in Eq. 12
+    frequency_weight: float = 1.0  # of the frequency loss in Eq. 14
+    decov_weight: float = 1.0  # of Eq. 13; 0 is the earlier VWE
 
 # %% ../../nbs/5_program/03_settings.ipynb #7ac7c62f
 @dataclass(frozen=True)
 class _Training:
     "Settings of training (Algorithm 1)."
-    epochs: int = 6 # times through the training images
-    batch_size: int = 16 # images a step
-    lr_backbone: float = .01 # first learning rate of the backbone
-    lr_heads: float = .1 # first learning rate of the heads and the codebook
-    lr_classes: int = 20 # classes the rates were set for; with fewer they are scaled down (Eq. 11 is a mean); 0 = never
-    momentum: float = .9 # of SGD
-    weight_decay: float = 1e-4 # of everything that learns, the codebook too
-    poly_power: float = .9 # learning rate = first * (1-step/steps)**power
-    kept_epoch: int = 0 # epoch whose weights are kept; 0 = the last
-    long_side: tuple[int, int] = (320, 640) # range of the long side of training images, pixels
-    crop: int = 512 # side of the training crop, pixels
+
+    epochs: int = 6  # times through the training images
+    batch_size: int = 16  # images a step
+    lr_backbone: float = 0.01  # first learning rate of the backbone
+    lr_heads: float = 0.1  # first learning rate of the heads and the codebook
+    lr_classes: int = (
+        20  # classes the rates were set for; with fewer they are scaled down (Eq. 11 is a mean); 0 = never
+    )
+    momentum: float = 0.9  # of SGD
+    weight_decay: float = 1e-4  # of everything that learns, the codebook too
+    poly_power: float = 0.9  # learning rate = first * (1-step/steps)**power
+    kept_epoch: int = 0  # epoch whose weights are kept; 0 = the last
+    long_side: tuple[int, int] = (320, 640)  # range of the long side of training images, pixels
+    crop: int = 512  # side of the training crop, pixels
 
 # %% ../../nbs/5_program/03_settings.ipynb #d1cb64d1
 @dataclass(frozen=True)
 class _Maps:
     "Settings of class activation maps."
-    cam_long_side: int = 1024 # larger images are shrunk to this for maps, CRF, IRNet and segmentation, pixels; VOC and COCO have none
-    scales: tuple[float, ...] = (1., .5, 1.5, 2.) # of the image at inference
-    flip: bool = True # each scale with its mirror image
-    flip_merge: Literal['max', 'sum'] = 'max' # of a map and its mirror; IRNet sums
-    tags: Literal['given', 'predicted'] = 'given' # classes whose maps are kept: the image's own tags, or the classifier's
-    tag_threshold: float = .5 # predicted probability above which a class counts as a tag
-    cam_bits: Literal[8, 16] = 8 # a stored value
+
+    cam_long_side: int = (
+        1024  # larger images are shrunk to this for maps, CRF, IRNet and segmentation, pixels; VOC and COCO have none
+    )
+    scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)  # of the image at inference
+    flip: bool = True  # each scale with its mirror image
+    flip_merge: Literal['max', 'sum'] = 'max'  # of a map and its mirror; IRNet sums
+    tags: Literal['given', 'predicted'] = (
+        'given'  # classes whose maps are kept: the image's own tags, or the classifier's
+    )
+    tag_threshold: float = 0.5  # predicted probability above which a class counts as a tag
+    cam_bits: Literal[8, 16] = 8  # a stored value
 
 # %% ../../nbs/5_program/03_settings.ipynb #b1fc5015
 @dataclass(frozen=True)
 class _Seeds:
     "Settings of seeds."
-    threshold: float = .13 # background score beside the maps
-    crf: Literal['vwl', 'deeplab', 'irnet', 'none'] = 'vwl' # named dense CRF setting
-    crf_background: float = .15 # background score beside the maps that the CRF starts from
+
+    threshold: float = 0.13  # background score beside the maps
+    crf: Literal['vwl', 'deeplab', 'irnet', 'none'] = 'vwl'  # named dense CRF setting
+    crf_background: float = 0.15  # background score beside the maps that the CRF starts from
 
 # %% ../../nbs/5_program/03_settings.ipynb #b6f65080
 @dataclass(frozen=True)
 class _IRNet:
     "Settings of IRNet."
-    irn_backbone: Backbone = 'resnet50' # its features are read, never trained
-    irn_weights: str = 'imagenet' # of its backbone: 'imagenet', 'none', 'classifier' (this run's), or a file
-    irn_foreground: float = .3 # maps above it are surely object
-    irn_background: float = .05 # maps below it are surely background
-    irn_crf: bool = True # clean both by dense CRF
-    irn_displacement: bool = False # train the displacement branch too and write instance labels; semantic labels don't depend on it
-    irn_radius: int = 10 # pairs closer than this teach the edges, pixels of the edge map
-    irn_epochs: int = 3 # through the training images
-    irn_batch_size: int = 32 # images a step
-    irn_crop: int = 512 # side of the training crop, pixels
-    irn_scales: tuple[float, float] = (.5, 1.5) # range of the size of training images
-    irn_lr: float = .1 # first learning rate of the edge branch
-    irn_lr_displacement: float = 1. # and of the displacement branch
-    irn_momentum: float = 1e-4 # of SGD, as published in effect
-    irn_weight_decay: float = 1e-4 # of the branches
+
+    irn_backbone: Backbone = 'resnet50'  # its features are read, never trained
+    irn_weights: str = 'imagenet'  # of its backbone: 'imagenet', 'none', 'classifier' (this run's), or a file
+    irn_foreground: float = 0.3  # maps above it are surely object
+    irn_background: float = 0.05  # maps below it are surely background
+    irn_crf: bool = True  # clean both by dense CRF
+    irn_displacement: bool = (
+        False  # train the displacement branch too and write instance labels; semantic labels don't depend on it
+    )
+    irn_radius: int = 10  # pairs closer than this teach the edges, pixels of the edge map
+    irn_epochs: int = 3  # through the training images
+    irn_batch_size: int = 32  # images a step
+    irn_crop: int = 512  # side of the training crop, pixels
+    irn_scales: tuple[float, float] = (0.5, 1.5)  # range of the size of training images
+    irn_lr: float = 0.1  # first learning rate of the edge branch
+    irn_lr_displacement: float = 1.0  # and of the displacement branch
+    irn_momentum: float = 1e-4  # of SGD, as published in effect
+    irn_weight_decay: float = 1e-4  # of the branches
 
 # %% ../../nbs/5_program/03_settings.ipynb #2aaaa5b9
 @dataclass(frozen=True)
 class _PseudoLabels:
     "Settings of pseudo labels."
-    walk_radius: int = 5 # the random walk steps to pixels closer than this
-    walk_beta: float = 10. # power of the affinities
-    walk_steps: int = 256 # of the random walk
-    walk_background: float = .25 # background score beside the walked maps
+
+    walk_radius: int = 5  # the random walk steps to pixels closer than this
+    walk_beta: float = 10.0  # power of the affinities
+    walk_steps: int = 256  # of the random walk
+    walk_background: float = 0.25  # background score beside the walked maps
 
 # %% ../../nbs/5_program/03_settings.ipynb #da518c3f
 @dataclass(frozen=True)
 class _Segmentation:
     "Settings of segmentation (DeepLabV2)."
-    seg_labels: Literal['pseudo', 'crf', 'cam', 'masks'] = 'pseudo' # labels to learn from: pseudo labels, seeds, or the true masks (fully supervised)
-    seg_backbone: Backbone = 'resnet101' # trained whole
-    seg_weights: str = 'imagenet' # of its backbone: 'imagenet', 'none', 'classifier' (this run's), or a file, COCO-pretrained or a checkpoint
-    seg_style: Literal['torchvision', 'caffe'] = 'torchvision' # of a ResNet: 'caffe' for weights converted from DeepLab's own
-    seg_freeze_batchnorm: bool = True # neither statistics nor weights move
-    seg_output_stride: int = 8 # of the features; filters are dilated instead
-    seg_rates: tuple[int, ...] = (6, 12, 18, 24) # dilations of the ASPP branches
-    seg_scales: tuple[float, ...] = (1., .75, .5) # of the input, each with its loss, and their maximum; also to predict
-    seg_steps: int = 20000 # of training; the paper has 60000 for COCO
-    seg_batch_size: int = 10 # images a step
-    seg_accumulate: int = 1 # parts that a batch is cut into to save memory
-    seg_crop: int = 321 # side of the training crop, pixels
-    seg_crop_scales: tuple[float, ...] = (.5, .75, 1., 1.25, 1.5) # of training images, one drawn each time
-    seg_lr: float = 1e-3 # first learning rate of the backbone
-    seg_head: float = 10. # times that for the weights of ASPP, and twice as much for its biases; features larger than a ResNet's want less
-    seg_init: float = .01 # deviation of ASPP's first weights; features larger than a ResNet's want less
-    seg_lr_every: int = 1 # steps between changes of the learning rate
-    seg_momentum: float = .9 # of SGD
-    seg_weight_decay: float = 5e-4 # of all but biases
+
+    seg_labels: Literal['pseudo', 'crf', 'cam', 'masks'] = (
+        'pseudo'  # labels to learn from: pseudo labels, seeds, or the true masks (fully supervised)
+    )
+    seg_backbone: Backbone = 'resnet101'  # trained whole
+    seg_weights: str = 'imagenet'  # of its backbone: 'imagenet', 'none', 'classifier' (this run's), or a file
+    seg_style: Literal['torchvision', 'caffe'] = (
+        'torchvision'  # of a ResNet: 'caffe' for weights converted from DeepLab's own
+    )
+    seg_freeze_batchnorm: bool = True  # neither statistics nor weights move
+    seg_output_stride: int = 8  # of the features; filters are dilated instead
+    seg_rates: tuple[int, ...] = (6, 12, 18, 24)  # dilations of the ASPP branches
+    seg_scales: tuple[float, ...] = (
+        1.0,
+        0.75,
+        0.5,
+    )  # of the input, each with its loss, and their maximum; also to predict
+    seg_steps: int = 20000  # of training; the paper has 60000 for COCO
+    seg_batch_size: int = 10  # images a step
+    seg_accumulate: int = 1  # parts that a batch is cut into to save memory
+    seg_crop: int = 321  # side of the training crop, pixels
+    seg_crop_scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5)  # of training images, one drawn each time
+    seg_lr: float = 1e-3  # first learning rate of the backbone
+    seg_head: float = 10.0  # times that for ASPP's weights, twice as much for its biases; large features want less
+    seg_init: float = 0.01  # deviation of ASPP's first weights; features larger than a ResNet's want less
+    seg_lr_every: int = 1  # steps between changes of the learning rate
+    seg_momentum: float = 0.9  # of SGD
+    seg_weight_decay: float = 5e-4  # of all but biases
 
 # %% ../../nbs/5_program/03_settings.ipynb #cb294343
 @dataclass(frozen=True)
 class _Predictions:
     "Settings of predictions."
-    predict_flip: bool = False # each scale with its mirror image
-    predict_crf: Literal['vwl', 'deeplab', 'irnet', 'none'] = 'deeplab' # named dense CRF setting
+
+    predict_flip: bool = False  # each scale with its mirror image
+    predict_crf: Literal['vwl', 'deeplab', 'irnet', 'none'] = 'deeplab'  # named dense CRF setting
 
 # %% ../../nbs/5_program/03_settings.ipynb #069d0b00
 @dataclass(frozen=True)
-class Recipe(_Predictions, _Segmentation, _PseudoLabels, _IRNet, _Seeds, _Maps, _Training, _VisualWords,
-             _Pooling, _Network, _Arithmetic, _Images):
-    "All settings of a run. The defaults are what the paper states and, where it is silent, what the published code does, but for its slips."
-    def __post_init__(self): _check(self)
+class Recipe(
+    _Predictions,
+    _Segmentation,
+    _PseudoLabels,
+    _IRNet,
+    _Seeds,
+    _Maps,
+    _Training,
+    _VisualWords,
+    _Pooling,
+    _Network,
+    _Arithmetic,
+    _Images,
+):
+    """All settings of a run. The defaults are what the paper states and, where it is silent, what the published code
+    does, but for its slips.
+    """
+
+    def __post_init__(self):
+        _check(self)
 
 # %% ../../nbs/5_program/03_settings.ipynb #eaf115ef
-_POSITIVE = ('n_words tau epochs batch_size crop lse_sharpness cam_long_side irn_epochs irn_batch_size irn_crop walk_beta '
-             'seg_steps seg_batch_size seg_accumulate seg_crop seg_lr_every').split()
-_NOT_NEGATIVE = ('gamma word_weight frequency_weight decov_weight lr_backbone lr_heads lr_classes momentum weight_decay '
-                 'poly_power kept_epoch seed count_eps irn_lr irn_lr_displacement irn_momentum irn_weight_decay walk_steps '
-                 'seg_lr seg_head seg_init seg_momentum seg_weight_decay').split()
+_POSITIVE = (
+    'n_words tau epochs batch_size crop lse_sharpness cam_long_side irn_epochs irn_batch_size irn_crop walk_beta '
+    'seg_steps seg_batch_size seg_accumulate seg_crop seg_lr_every'
+).split()
+_NOT_NEGATIVE = (
+    'gamma word_weight frequency_weight decov_weight lr_backbone lr_heads lr_classes momentum weight_decay '
+    'poly_power kept_epoch seed count_eps irn_lr irn_lr_displacement irn_momentum irn_weight_decay walk_steps '
+    'seg_lr seg_head seg_init seg_momentum seg_weight_decay'
+).split()
 _SHARES = 'rho threshold crf_background tag_threshold gwrp_decay irn_foreground irn_background walk_background'.split()
+
 
 def _has_type(value, kind):
     "Whether `value` is of a field's type; a whole number is a float too, a truth value is no number."
-    if get_origin(kind) is Literal: return value in get_args(kind)
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
     if get_origin(kind) is tuple:
         of, fixed = get_args(kind)[0], get_args(kind)[-1] is not ...
-        return isinstance(value, tuple) and all(_has_type(v, of) for v in value) and (not fixed or len(value) == len(get_args(kind)))
-    if kind is float: return type(value) in (int, float) and abs(value) < 1e300
+        return (
+            isinstance(value, tuple)
+            and all(_has_type(v, of) for v in value)
+            and (not fixed or len(value) == len(get_args(kind)))
+        )
+    if kind is float:
+        return type(value) in (int, float) and abs(value) < 1e300
     return type(value) is kind
 
 # %% ../../nbs/5_program/03_settings.ipynb #5eb19514
 def _check(recipe):
     "`InputError` for a value out of its range."
+
     def need(ok, name, what):
-        if not ok: raise InputError(f'recipe: {name} must be {what}, not {getattr(recipe, name)!r}')
+        if not ok:
+            raise InputError(f'recipe: {name} must be {what}, not {getattr(recipe, name)!r}')
+
     for f in fields(recipe):
-        need(_has_type(getattr(recipe, f.name), f.type), f.name, 'one of '+', '.join(map(str, get_args(f.type))) if get_origin(f.type) is Literal
-             else {int: 'a whole number', float: 'a finite number', str: 'text', bool: 'true or false'}.get(f.type, 'a list: '+str(f.type)))
-    for name in _POSITIVE:     need(getattr(recipe, name) > 0, name, 'above 0')
-    for name in _NOT_NEGATIVE: need(getattr(recipe, name) >= 0, name, 'at least 0')
-    for name in _SHARES:       need(0 <= getattr(recipe, name) <= 1, name, 'between 0 and 1')
+        need(
+            _has_type(getattr(recipe, f.name), f.type),
+            f.name,
+            'one of ' + ', '.join(map(str, get_args(f.type)))
+            if get_origin(f.type) is Literal
+            else {int: 'a whole number', float: 'a finite number', str: 'text', bool: 'true or false'}.get(
+                f.type, 'a list: ' + str(f.type)
+            ),
+        )
+    for name in _POSITIVE:
+        need(getattr(recipe, name) > 0, name, 'above 0')
+    for name in _NOT_NEGATIVE:
+        need(getattr(recipe, name) >= 0, name, 'at least 0')
+    for name in _SHARES:
+        need(0 <= getattr(recipe, name) <= 1, name, 'between 0 and 1')
     need(0 <= recipe.frozen_stages <= 5, 'frozen_stages', '0 to 5')
     need(0 < recipe.long_side[0] <= recipe.long_side[1], 'long_side', 'two rising numbers above 0')
     for name in 'scales', 'irn_scales', 'seg_scales', 'seg_crop_scales':
-        need(getattr(recipe, name) and all(0 < s <= 10 for s in getattr(recipe, name)), name, 'numbers above 0 and at most 10, one at least')
-    for name in 'momentum', 'irn_momentum', 'seg_momentum': need(getattr(recipe, name) < 1, name, 'below 1')
-    need(recipe.irn_background <= recipe.irn_foreground, 'irn_background', f'at most irn_foreground ({recipe.irn_foreground:g})')
-    for name in 'irn_radius', 'walk_radius': need(2 <= getattr(recipe, name) <= 64, name, '2 to 64')
+        need(
+            getattr(recipe, name) and all(0 < s <= 10 for s in getattr(recipe, name)),
+            name,
+            'numbers above 0 and at most 10, one at least',
+        )
+    for name in 'momentum', 'irn_momentum', 'seg_momentum':
+        need(getattr(recipe, name) < 1, name, 'below 1')
+    need(
+        recipe.irn_background <= recipe.irn_foreground,
+        'irn_background',
+        f'at most irn_foreground ({recipe.irn_foreground:g})',
+    )
+    for name in 'irn_radius', 'walk_radius':
+        need(2 <= getattr(recipe, name) <= 64, name, '2 to 64')
     need(recipe.irn_scales[0] <= recipe.irn_scales[1], 'irn_scales', 'two rising numbers')
-    need(not (recipe.seg_labels == 'crf' and recipe.crf == 'none'), 'seg_labels', 'cam, pseudo or masks where crf is none')
+    need(
+        not (recipe.seg_labels == 'crf' and recipe.crf == 'none'),
+        'seg_labels',
+        'cam, pseudo or masks where crf is none',
+    )
     need(recipe.seg_rates and all(r > 0 for r in recipe.seg_rates), 'seg_rates', 'numbers above 0, one at least')
-    need(recipe.seg_accumulate <= recipe.seg_batch_size, 'seg_accumulate', f'at most seg_batch_size ({recipe.seg_batch_size})')
-    need(recipe.seg_style == 'torchvision' or recipe.seg_backbone in ('resnet50', 'resnet101'), 'seg_style', 'torchvision for backbones other than ResNets')
-    need(recipe.seg_style == 'torchvision' or recipe.seg_weights != 'imagenet', 'seg_style', "torchvision with torchvision's ImageNet weights; give a file as seg_weights for the other style")
+    need(
+        recipe.seg_accumulate <= recipe.seg_batch_size,
+        'seg_accumulate',
+        f'at most seg_batch_size ({recipe.seg_batch_size})',
+    )
+    need(
+        recipe.seg_style == 'torchvision' or recipe.seg_backbone in ('resnet50', 'resnet101'),
+        'seg_style',
+        'torchvision for backbones other than ResNets',
+    )
+    need(
+        recipe.seg_style == 'torchvision' or recipe.seg_weights != 'imagenet',
+        'seg_style',
+        "torchvision with torchvision's ImageNet weights; give a file as seg_weights for the other style",
+    )
     need(recipe.seed < 2**63, 'seed', 'below 2**63')
     need(all(s > 0 for s in recipe.splits), 'splits', 'numbers above 0')
     need(recipe.gamma > 0 or recipe.splits, 'gamma', 'above 0 where there are no splits')
     need(recipe.kept_epoch <= recipe.epochs, 'kept_epoch', f'at most epochs ({recipe.epochs}; 0 = the last)')
 
 # %% ../../nbs/5_program/03_settings.ipynb #4b1b24aa
-STAGE_FIELDS = dict( # folder of a stage -> the recipe's fields that no earlier stage reads
-    cams          = ('scales', 'flip', 'flip_merge', 'tags', 'tag_threshold', 'cam_bits'),
-    seeds         = ('threshold', 'crf', 'crf_background'),
-    irnet         = tuple(f.name for f in fields(Recipe) if f.name.startswith('irn_')),
-    pseudo_labels = tuple(f.name for f in fields(Recipe) if f.name.startswith('walk_')),
-    segmentation  = tuple(f.name for f in fields(Recipe) if f.name.startswith('seg_')),
-    predictions   = ('val_list', 'predict_flip', 'predict_crf'))
+STAGE_FIELDS = dict(  # folder of a stage -> the recipe's fields that no earlier stage reads
+    cams=('scales', 'flip', 'flip_merge', 'tags', 'tag_threshold', 'cam_bits'),
+    seeds=('threshold', 'crf', 'crf_background'),
+    irnet=tuple(f.name for f in fields(Recipe) if f.name.startswith('irn_')),
+    pseudo_labels=tuple(f.name for f in fields(Recipe) if f.name.startswith('walk_')),
+    segmentation=tuple(f.name for f in fields(Recipe) if f.name.startswith('seg_')),
+    predictions=('val_list', 'predict_flip', 'predict_crf'),
+)
+
 
 def stages_after(
-    recipe:Recipe, # its `seg_labels` says what segmentation builds on
-    stage:str, # a key of `STAGE_FIELDS`
-)->list[str]: # with `stage` itself
+    recipe: Recipe,  # its `seg_labels` says what segmentation builds on
+    stage: str,  # a key of `STAGE_FIELDS`
+) -> list[str]:  # with `stage` itself
     "The stages whose files depend on a stage's."
-    needs = dict(seeds=['cams'], irnet=['cams'], pseudo_labels=['irnet'], predictions=['segmentation'],
-                 segmentation=dict(pseudo=['pseudo_labels'], crf=['seeds'], cam=['seeds'], masks=[])[recipe.seg_labels])
+    needs = dict(
+        seeds=['cams'],
+        irnet=['cams'],
+        pseudo_labels=['irnet'],
+        predictions=['segmentation'],
+        segmentation=dict(pseudo=['pseudo_labels'], crf=['seeds'], cam=['seeds'], masks=[])[recipe.seg_labels],
+    )
     out = [stage]
     for s in STAGE_FIELDS:
-        if set(needs.get(s, ())) & set(out): out.append(s)
+        if set(needs.get(s, ())) & set(out):
+            out.append(s)
     return out
 
 # %% ../../nbs/5_program/03_settings.ipynb #5ff78245
 PRESETS = dict(
-    paper = Recipe(),
-    code  = Recipe(remainder='drop', detach_words=True, frequency_reduction='sum', decov_form='code', empty_words='shrink', count_eps=1e-4,
-                   momentum=1e-4, kept_epoch=5, seg_lr=2.5e-4, seg_accumulate=2, seg_lr_every=10),
-    toy   = Recipe(backbone='small', weights='none', freeze_batchnorm=False, frozen_stages=0, n_words=32,
-                   epochs=20, lr_backbone=.05, lr_heads=.05, lr_classes=0, long_side=(80, 112), crop=96,
-                   scales=(1., .5, 1.5), flip=False, threshold=.25, crf_background=.25,
-                   irn_backbone='small', irn_weights='classifier', irn_epochs=2, irn_batch_size=16, irn_crop=96, irn_momentum=.9, irn_radius=7,
-                   seg_backbone='small', seg_weights='classifier', seg_freeze_batchnorm=False, seg_output_stride=8, seg_rates=(1, 2, 3, 4),
-                   seg_scales=(1.,), seg_steps=150, seg_batch_size=16, seg_crop=96, seg_lr=.01, seg_head=1., seg_init=.003))
+    paper=Recipe(),
+    code=Recipe(
+        remainder='drop',
+        detach_words=True,
+        frequency_reduction='sum',
+        decov_form='code',
+        empty_words='shrink',
+        count_eps=1e-4,
+        momentum=1e-4,
+        kept_epoch=5,
+        seg_lr=2.5e-4,
+        seg_accumulate=2,
+        seg_lr_every=10,
+    ),
+    toy=Recipe(
+        backbone='small',
+        weights='none',
+        freeze_batchnorm=False,
+        frozen_stages=0,
+        n_words=32,
+        epochs=20,
+        lr_backbone=0.05,
+        lr_heads=0.05,
+        lr_classes=0,
+        long_side=(80, 112),
+        crop=96,
+        scales=(1.0, 0.5, 1.5),
+        flip=False,
+        threshold=0.25,
+        crf_background=0.25,
+        irn_backbone='small',
+        irn_weights='classifier',
+        irn_epochs=2,
+        irn_batch_size=16,
+        irn_crop=96,
+        irn_momentum=0.9,
+        irn_radius=7,
+        seg_backbone='small',
+        seg_weights='classifier',
+        seg_freeze_batchnorm=False,
+        seg_output_stride=8,
+        seg_rates=(1, 2, 3, 4),
+        seg_scales=(1.0,),
+        seg_steps=150,
+        seg_batch_size=16,
+        seg_crop=96,
+        seg_lr=0.01,
+        seg_head=1.0,
+        seg_init=0.003,
+    ),
+)
 PRESETS |= dict(
-    animals = replace(PRESETS['code'], classes=('cat', 'cow', 'dog', 'horse', 'sheep'), train_list='ImageSets/Segmentation/train_aug.txt',
-                      score_list='ImageSets/Segmentation/train.txt', val_list='ImageSets/Segmentation/val.txt', backbone='mobilenet_v2', n_words=64,
-                      crop=224, long_side=(192, 384), epochs=2, kept_epoch=0, momentum=.9, lr_classes=0, lr_backbone=.0005, lr_heads=.005,
-                      scales=(1., .5, 1.5), flip=False, crf='none'))
+    animals=replace(
+        PRESETS['code'],
+        classes=('cat', 'cow', 'dog', 'horse', 'sheep'),
+        train_list='ImageSets/Segmentation/train_aug.txt',
+        score_list='ImageSets/Segmentation/train.txt',
+        val_list='ImageSets/Segmentation/val.txt',
+        backbone='mobilenet_v2',
+        n_words=64,
+        crop=224,
+        long_side=(192, 384),
+        epochs=2,
+        kept_epoch=0,
+        momentum=0.9,
+        lr_classes=0,
+        lr_backbone=0.0005,
+        lr_heads=0.005,
+        scales=(1.0, 0.5, 1.5),
+        flip=False,
+        crf='none',
+    )
+)
 
 # %% ../../nbs/5_program/03_settings.ipynb #42670d04
-_MEMORY_BANK = dict(paper=dict(frozen_stages=1), code=dict(frozen_stages=1, codebook_init='sampled', kept_epoch=0),
-                    animals=dict(frozen_stages=1, codebook_init='sampled'))
+_MEMORY_BANK = dict(
+    paper=dict(frozen_stages=1),
+    code=dict(frozen_stages=1, codebook_init='sampled', kept_epoch=0),
+    animals=dict(frozen_stages=1, codebook_init='sampled'),
+)
 
 # %% ../../nbs/5_program/03_settings.ipynb #a833d9c4
 def preset(
-    name:str='paper', /, # key of `PRESETS`
-    **changes, # fields of `Recipe` to set
-)->Recipe:
+    name: str = 'paper',
+    /,  # key of `PRESETS`
+    **changes,  # fields of `Recipe` to set
+) -> Recipe:
     "A named recipe, with what the published code does differently for `words='memory'`, then `changes`."
-    if name not in PRESETS: raise InputError(f'no recipe is called {name!r}; there are {", ".join(PRESETS)}')
+    if name not in PRESETS:
+        raise InputError(f'no recipe is called {name!r}; there are {", ".join(PRESETS)}')
     known = [f.name for f in fields(Recipe)]
     for field in changes:
         if field not in known:
@@ -282,7 +462,7 @@ def preset(
 
 # %% ../../nbs/5_program/03_settings.ipynb #2ed12eef
 def recipe_from_dict(
-    values:dict # field -> value, lists for tuples
-)->Recipe:
+    values: dict,  # field -> value, lists for tuples
+) -> Recipe:
     "A recipe from stored values; `InputError` for unknown fields."
     return preset('paper', **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

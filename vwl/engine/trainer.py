@@ -6,7 +6,11 @@
 __all__ = ['poly', 'sgd', 'optimizer_step', 'epoch_batches', 'Trainer']
 
 # %% ../../nbs/5_program/06_trainer.ipynb #50d574d7
-import itertools, json, math, random, torch
+import itertools
+import json
+import math
+import random
+import torch
 from collections.abc import Callable, Iterable
 from torch import Tensor, nn
 from safetensors.torch import load as load_tensors
@@ -16,29 +20,36 @@ from ..errors import InputError
 
 # %% ../../nbs/5_program/06_trainer.ipynb #a9cb0cab
 def poly(
-    step:int, # from 0
-    steps:int, # in all
-    power:float=.9, # of the fall
-)->float: # factor in [0, 1]
+    step: int,  # from 0
+    steps: int,  # in all
+    power: float = 0.9,  # of the fall
+) -> float:  # factor in [0, 1]
     "What the first learning rate is multiplied by at `step`."
-    return (1-min(step, steps-1)/steps)**power
+    return (1 - min(step, steps - 1) / steps) ** power
 
 # %% ../../nbs/5_program/06_trainer.ipynb #0f41c146
 def sgd(
-    groups:list[tuple[list, float]], # (parameters, learning rate), and a weight decay of its own if there is a third
-    momentum:float, # in [0, 1)
-    weight_decay:float, # at least 0
-)->torch.optim.SGD: # its groups have a `first_lr`, it has a `scaler`
+    groups: list[tuple[list, float]],  # (parameters, learning rate), and a weight decay of its own if there is a third
+    momentum: float,  # in [0, 1)
+    weight_decay: float,  # at least 0
+) -> torch.optim.SGD:  # its groups have a `first_lr`, it has a `scaler`
     "SGD over groups of parameters; empty groups are left out."
-    optimizer = torch.optim.SGD([dict(params=ps, lr=lr, first_lr=lr, weight_decay=decay[0] if decay else weight_decay) for ps, lr, *decay in groups if ps], momentum=momentum)
-    optimizer.scaler = torch.amp.GradScaler(enabled=False)                    # a `Trainer` in float16 sets one that scales
+    optimizer = torch.optim.SGD(
+        [
+            dict(params=ps, lr=lr, first_lr=lr, weight_decay=decay[0] if decay else weight_decay)
+            for ps, lr, *decay in groups
+            if ps
+        ],
+        momentum=momentum,
+    )
+    optimizer.scaler = torch.amp.GradScaler(enabled=False)  # a `Trainer` in float16 sets one that scales
     return optimizer
 
 # %% ../../nbs/5_program/06_trainer.ipynb #dd3fcf89
 def optimizer_step(
-    optimizer:torch.optim.Optimizer, # see `sgd`
-    losses:Iterable[Tensor], # scalars whose sum is to fall; each is dropped before the next is asked for
-    factor:float=1., # of the first learning rates, see `poly`
+    optimizer: torch.optim.Optimizer,  # see `sgd`
+    losses: Iterable[Tensor],  # scalars whose sum is to fall; each is dropped before the next is asked for
+    factor: float = 1.0,  # of the first learning rates, see `poly`
 ):
     "One step down the sum of losses; `InputError` if one is not finite."
     optimizer.zero_grad(set_to_none=True)
@@ -46,99 +57,148 @@ def optimizer_step(
         if not math.isfinite(loss.item()):
             rates = ' and '.join(f'{g["first_lr"]:g}' for g in optimizer.param_groups)
             raise InputError(f'training: the loss became {loss.item()}; lower the learning rates (now {rates})')
-        optimizer.scaler.scale(loss*world().size).backward()
-    for g in optimizer.param_groups: g['lr'] = g['first_lr']*factor
+        optimizer.scaler.scale(loss * world().size).backward()
+    for g in optimizer.param_groups:
+        g['lr'] = g['first_lr'] * factor
     optimizer.scaler.step(optimizer)
     optimizer.scaler.update()
 
 # %% ../../nbs/5_program/06_trainer.ipynb #55b47966
 def epoch_batches(
-    crops:torch.utils.data.Dataset, # what to draw from
-    batch_size:int, # images a batch; images that don't fill a last batch wait for another epoch
-    workers:int=0, # processes that load images; 0 = this one
-    start:int=0, # batches to pass over
-    parts:int=1, # that each batch is worked through in; processes share each of them
-)->torch.utils.data.DataLoader: # of (B, 3, crop, crop) images, and (B, C) tags or (B, crop, crop) labels
+    crops: torch.utils.data.Dataset,  # what to draw from
+    batch_size: int,  # images a batch; images that don't fill a last batch wait for another epoch
+    workers: int = 0,  # processes that load images; 0 = this one
+    start: int = 0,  # batches to pass over
+    parts: int = 1,  # that each batch is worked through in; processes share each of them
+) -> torch.utils.data.DataLoader:  # of (B, 3, crop, crop) images, and (B, C) tags or (B, crop, crop) labels
     "One epoch's batches in an order drawn from (seed, epoch); where several processes work, this one's share of each."
     order = list(range(len(crops)))
     random.Random(f'{crops.seed} {crops.epoch}').shuffle(order)
-    batches = [order[b*batch_size:(b+1)*batch_size] for b in range(start, len(order)//batch_size)]
-    return torch.utils.data.DataLoader(crops, batch_sampler=[world().shard(b, parts) for b in batches], num_workers=workers)
+    batches = [order[b * batch_size : (b + 1) * batch_size] for b in range(start, len(order) // batch_size)]
+    return torch.utils.data.DataLoader(
+        crops, batch_sampler=[world().shard(b, parts) for b in batches], num_workers=workers
+    )
 
 # %% ../../nbs/5_program/06_trainer.ipynb #11396566
 class Trainer:
     "Trains a network an epoch at a time; `epoch`, `done` steps and `history` say where it is."
-    def __init__(self,
-        net:nn.Module, # on its device
-        optimizer:torch.optim.Optimizer, # see `sgd`
-        step:Callable[..., dict[str, float]], # (net, optimizer, images, labels, step, steps) -> losses
-        crops:Callable[[int], torch.utils.data.Dataset], # epoch -> crops with labels
-        batch_size:int, # images a step, of all processes together
-        parts:int=1, # that a batch is worked through in
-        epochs:int=0, # through the crops; 0 = as many as `steps` take
-        steps:int=0, # in all; 0 = as many as `epochs` have
-        stop:int=0, # epoch to stop after; 0 = at the end of the schedule
-        device:str='cpu', # of the network
-        workers:int=0, # processes that load images
+
+    def __init__(
+        self,
+        net: nn.Module,  # on its device
+        optimizer: torch.optim.Optimizer,  # see `sgd`
+        step: Callable[..., dict[str, float]],  # (net, optimizer, images, labels, step, steps) -> losses
+        crops: Callable[[int], torch.utils.data.Dataset],  # epoch -> crops with labels
+        batch_size: int,  # images a step, of all processes together
+        parts: int = 1,  # that a batch is worked through in
+        epochs: int = 0,  # through the crops; 0 = as many as `steps` take
+        steps: int = 0,  # in all; 0 = as many as `epochs` have
+        stop: int = 0,  # epoch to stop after; 0 = at the end of the schedule
+        device: str = 'cpu',  # of the network
+        workers: int = 0,  # processes that load images
     ):
         self.net, self.model, self.optimizer, self.step, self.crops = net, world().model(net), optimizer, step, crops
-        self.batch_size, self.parts, self.device, self.workers, images = batch_size, parts, device, workers, len(crops(0))
-        if images < batch_size: raise InputError(f'{images} images don\'t fill a batch of {batch_size}; lower the batch size or give more images')
-        if part_sizes(batch_size, parts)[-1] < world().size: raise InputError(f'a batch of {batch_size} images in {parts} parts is too small for {world().size} processes; use fewer processes or parts, or a larger batch')
-        self.each = images//batch_size                                        # steps an epoch
-        self.steps = steps or epochs*self.each
-        self.last_step, self.epochs = min(self.steps, stop*self.each or self.steps), -(-self.steps//self.each)
-        self.epoch, self.done, self.sums, self.history = 0, 0, {}, []         # epochs, steps; losses of this epoch, mean losses of each before
+        self.batch_size, self.parts, self.device, self.workers, images = (
+            batch_size,
+            parts,
+            device,
+            workers,
+            len(crops(0)),
+        )
+        if images < batch_size:
+            raise InputError(
+                f'{images} images don\'t fill a batch of {batch_size}; lower the batch size or give more images'
+            )
+        if part_sizes(batch_size, parts)[-1] < world().size:
+            raise InputError(
+                f'a batch of {batch_size} images in {parts} parts is too small for {world().size} processes; '
+                'use fewer processes or parts, or a larger batch'
+            )
+        self.each = images // batch_size  # steps an epoch
+        self.steps = steps or epochs * self.each
+        self.last_step, self.epochs = min(self.steps, stop * self.each or self.steps), -(-self.steps // self.each)
+        self.epoch, self.done, self.sums, self.history = (
+            0,
+            0,
+            {},
+            [],
+        )  # epochs, steps; losses of this epoch, mean losses of each before
         torch.backends.cudnn.deterministic = True
-        if net.recipe.precision == 'float16': optimizer.scaler = torch.amp.GradScaler(torch.device(device).type)
+        if net.recipe.precision == 'float16':
+            optimizer.scaler = torch.amp.GradScaler(torch.device(device).type)
 
     @property
-    def finished(self): return self.done >= self.last_step
+    def finished(self):
+        return self.done >= self.last_step
 
-    def train_epoch(self,
-        progress:Callable[[Iterable, int], Iterable]=lambda batches, total: batches, # wraps the batches, e.g. in a progress bar
-        save:Callable[[], None]|None=None, # called after each step but the last
-    )->dict[str, float]: # mean of each loss term
+    def train_epoch(
+        self,
+        progress: Callable[[Iterable, int], Iterable] = lambda batches, total: (
+            batches
+        ),  # wraps the batches, e.g. in a progress bar
+        save: Callable[[], None] | None = None,  # called after each step but the last
+    ) -> dict[str, float]:  # mean of each loss term
         "One epoch, or the rest of it; adds its mean losses to `history`."
-        begun = self.epoch*self.each
-        batches = epoch_batches(self.crops(self.epoch), self.batch_size, self.workers, self.done-begun, self.parts)
+        begun = self.epoch * self.each
+        batches = epoch_batches(self.crops(self.epoch), self.batch_size, self.workers, self.done - begun, self.parts)
         self.net.train()
-        n = min(len(batches), self.last_step-self.done)
+        n = min(len(batches), self.last_step - self.done)
         for images, labels in (wrapped := progress(itertools.islice(_in_one_line(batches), n), n)):
-            terms = self.step(self.model, self.optimizer, images.to(self.device), labels.to(self.device), self.done, self.steps)
+            terms = self.step(
+                self.model, self.optimizer, images.to(self.device), labels.to(self.device), self.done, self.steps
+            )
             self.done += 1
-            for k, v in zip(terms, world().all_reduce(torch.tensor([*terms.values()], dtype=torch.float64)).tolist()): self.sums[k] = self.sums.get(k, 0.)+v
-            if hasattr(wrapped, 'comment'): wrapped.comment = f'loss {next(iter(self.sums.values()))/(self.done-begun):.3f}'
-            if save and self.done < min(begun+self.each, self.last_step): save()
+            for k, v in zip(terms, world().all_reduce(torch.tensor([*terms.values()], dtype=torch.float64)).tolist()):
+                self.sums[k] = self.sums.get(k, 0.0) + v
+            if hasattr(wrapped, 'comment'):
+                wrapped.comment = f'loss {next(iter(self.sums.values())) / (self.done - begun):.3f}'
+            if save and self.done < min(begun + self.each, self.last_step):
+                save()
         self.epoch += 1
-        self.history.append({k: v/(self.done-begun) for k, v in self.sums.items()})
+        self.history.append({k: v / (self.done - begun) for k, v in self.sums.items()})
         self.sums = {}
         return self.history[-1]
 
-    def state(self)->bytes: # a safetensors file
+    def state(self) -> bytes:  # a safetensors file
         "Weights, momenta, place in the schedule, losses."
-        place = dict(epoch=self.epoch, done=self.done, sums=self.sums, history=self.history, scaler=self.optimizer.scaler.state_dict())
-        momenta = {f'momentum.{i}': s['momentum_buffer'] for i, s in self.optimizer.state_dict()['state'].items() if s.get('momentum_buffer') is not None}
+        place = dict(
+            epoch=self.epoch,
+            done=self.done,
+            sums=self.sums,
+            history=self.history,
+            scaler=self.optimizer.scaler.state_dict(),
+        )
+        momenta = {
+            f'momentum.{i}': s['momentum_buffer']
+            for i, s in self.optimizer.state_dict()['state'].items()
+            if s.get('momentum_buffer') is not None
+        }
         tensors = {f'net.{k}': v for k, v in self.net.state_dict().items()} | momenta
         return save_tensors({k: v.contiguous() for k, v in tensors.items()}, dict(place=json.dumps(place)))
 
-    def load_state(self, data:bytes):
+    def load_state(self, data: bytes):
         "Go on where `state` was taken."
         tensors = load_tensors(data)
-        place = json.loads(json.loads(data[8:8+int.from_bytes(data[:8], 'little')])['__metadata__']['place'])
+        place = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], 'little')])['__metadata__']['place'])
         self.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith('net.')})
         state = self.optimizer.state_dict()
         state['state'] = {int(k[9:]): dict(momentum_buffer=v) for k, v in tensors.items() if k.startswith('momentum.')}
         self.optimizer.load_state_dict(state)
-        if {k: type(v) for k, v in place.items()} != dict(epoch=int, done=int, sums=dict, history=list, scaler=dict): raise ValueError('its place in the schedule is damaged')
+        if {k: type(v) for k, v in place.items()} != dict(epoch=int, done=int, sums=dict, history=list, scaler=dict):
+            raise ValueError('its place in the schedule is damaged')
         self.optimizer.scaler.load_state_dict(place.pop('scaler'))
         vars(self).update(place)
 
 # %% ../../nbs/5_program/06_trainer.ipynb #9f3ba174
 def _in_one_line(batches):
     "Batches, where a worker process's `InputError` is again the one line that it was."
-    try: yield from batches
-    except InputError as e: raise InputError(e.args[0].strip().splitlines()[-1].removeprefix('vwl.engine.files.InputError: ')) from None
+    try:
+        yield from batches
+    except InputError as e:
+        raise InputError(e.args[0].strip().splitlines()[-1].removeprefix('vwl.engine.files.InputError: ')) from None
     except RuntimeError as e:
-        if 'DataLoader worker' not in str(e): raise
-        raise InputError('training: a process that loads images was ended from outside (out of memory?); go on with fewer --workers') from None
+        if 'DataLoader worker' not in str(e):
+            raise
+        raise InputError(
+            'training: a process that loads images was ended from outside (out of memory?); go on with fewer --workers'
+        ) from None

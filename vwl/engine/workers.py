@@ -6,7 +6,12 @@
 __all__ = ['progress', 'parallel_map']
 
 # %% ../../nbs/5_program/05_workers.ipynb #ce27d281
-import collections, multiprocessing, os, signal, sys, threading
+import collections
+import multiprocessing
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,35 +21,46 @@ from ..errors import InputError
 
 # %% ../../nbs/5_program/05_workers.ipynb #3b3e47a7
 def progress(
-    items:Iterable, # what to go through
-    total:int|None=None, # how many; None = len(items)
-)->ProgressBar: # iterable; its `comment` is shown behind the time left
+    items: Iterable,  # what to go through
+    total: int | None = None,  # how many; None = len(items)
+) -> ProgressBar:  # iterable; its `comment` is shown behind the time left
     "A progress bar over `items` that goes away when it is done."
-    if not sys.stdout.isatty() and 'ipykernel' not in sys.modules: ProgressBar.update_every = 10.
+    if not sys.stdout.isatty() and 'ipykernel' not in sys.modules:
+        ProgressBar.update_every = 10.0
     return progress_bar(items, total=total, leave=False)
 
 # %% ../../nbs/5_program/05_workers.ipynb #96068181
 def _begin_worker():
     "One thread, deaf to Ctrl-C, gone when the command is."
-    import torch                                                              # here, since many want a bar alone
+    import torch  # here, since many want a bar alone
+
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
 
 # %% ../../nbs/5_program/05_workers.ipynb #a306baf2
 def parallel_map(
-    function:Callable, # of one item; picklable if there are workers
-    items:Iterable, # taken as they are needed: at most four a worker wait
-    workers:int, # processes; 0 = this one
-    about:str='', # what the error names if a worker is ended from outside
-)->Iterable: # what `function` returns, in order
+    function: Callable,  # of one item; picklable if there are workers
+    items: Iterable,  # taken as they are needed: at most four a worker wait
+    workers: int,  # processes; 0 = this one
+    about: str = '',  # what the error names if a worker is ended from outside
+) -> Iterable:  # what `function` returns, in order
     "`map` in worker processes."
-    if not workers: yield from map(function, items); return
+    if not workers:
+        yield from map(function, items)
+        return
     waiting, pool = collections.deque(), ProcessPoolExecutor(workers, initializer=_begin_worker)
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > 4*workers: yield waiting.popleft().result()
-        while waiting: yield waiting.popleft().result()
-    except BrokenProcessPool: raise InputError(f'{about}: a worker process was ended from outside (out of memory?); finished images are kept, go on with fewer --workers') from None
-    finally: pool.shutdown(cancel_futures=True)
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise InputError(
+            f'{about}: a worker process was ended from outside (out of memory?); finished images are kept, go '
+            'on with fewer --workers'
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -9,7 +9,8 @@ __all__ = ['BACKBONES', 'Backbone', 'resnet_stages', 'densenet_stages', 'mobilen
 # %% ../../nbs/1_method/05_backbone.ipynb #4f0ae2cc
 from collections.abc import Callable
 from pathlib import Path
-import torch, torchvision
+import torch
+import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from ..errors import InputError
@@ -17,17 +18,28 @@ from ..errors import InputError
 # %% ../../nbs/1_method/05_backbone.ipynb #887b3009
 class Backbone(nn.Module):
     "Five stages of a pretrained network; the first `frozen_stages` get no gradient, BatchNorm may be held still."
-    def __init__(self,
-        stages:list[nn.Module], # five, each taking what the one before gives
-        strides:tuple[int, ...], # stride of each stage's output with respect to the image
-        stage_channels:tuple[int, ...], # features of each stage; the last is d
-        frozen_stages:int=0, # 0..5
-        freeze_batchnorm:bool=True, # running statistics never move; weights and biases still learn
-        precision:str='float32', # of its arithmetic: 'float32', 'bfloat16' or 'float16'; what comes out is float32
+
+    def __init__(
+        self,
+        stages: list[nn.Module],  # five, each taking what the one before gives
+        strides: tuple[int, ...],  # stride of each stage's output with respect to the image
+        stage_channels: tuple[int, ...],  # features of each stage; the last is d
+        frozen_stages: int = 0,  # 0..5
+        freeze_batchnorm: bool = True,  # running statistics never move; weights and biases still learn
+        precision: str = 'float32',  # of its arithmetic: 'float32', 'bfloat16' or 'float16'; what comes out is float32
     ):
         super().__init__()
-        self.stages, self.strides, self.stage_channels, self.channels = nn.ModuleList(stages), strides, stage_channels, stage_channels[-1]
-        self.frozen_stages, self.freeze_batchnorm, self.precision = frozen_stages, freeze_batchnorm, getattr(torch, precision)
+        self.stages, self.strides, self.stage_channels, self.channels = (
+            nn.ModuleList(stages),
+            strides,
+            stage_channels,
+            stage_channels[-1],
+        )
+        self.frozen_stages, self.freeze_batchnorm, self.precision = (
+            frozen_stages,
+            freeze_batchnorm,
+            getattr(torch, precision),
+        )
         self.stages[:frozen_stages].requires_grad_(False)
         self.train()
 
@@ -36,49 +48,61 @@ class Backbone(nn.Module):
         super().train(mode)
         if self.freeze_batchnorm:
             for m in self.modules():
-                if isinstance(m, nn.BatchNorm2d): m.eval()
+                if isinstance(m, nn.BatchNorm2d):
+                    m.eval()
         return self
 
-    def forward(self, images): # (B, 3, H, W) -> (B, d, H/s, W/s) with s the last of `strides`
+    def forward(self, images):  # (B, 3, H, W) -> (B, d, H/s, W/s) with s the last of `strides`
         with self.arithmetic(images):
             with torch.no_grad():
-                for stage in self.stages[:self.frozen_stages]: images = stage(images)
-            for stage in self.stages[self.frozen_stages:]: images = stage(images)
+                for stage in self.stages[: self.frozen_stages]:
+                    images = stage(images)
+            for stage in self.stages[self.frozen_stages :]:
+                images = stage(images)
         return images.float()
 
-    def arithmetic(self, images): return torch.autocast(images.device.type, self.precision, self.precision != torch.float32)
+    def arithmetic(self, images):
+        return torch.autocast(images.device.type, self.precision, self.precision != torch.float32)
 
     def freeze_norms(self):
         "BatchNorm's weights and biases stop learning too."
         for m in self.modules():
-            if isinstance(m, nn.BatchNorm2d): m.requires_grad_(False)
+            if isinstance(m, nn.BatchNorm2d):
+                m.requires_grad_(False)
 
-    def stage_features(self, images): # (B, 3, H, W) -> five (B, d_i, H/s_i, W/s_i)
+    def stage_features(self, images):  # (B, 3, H, W) -> five (B, d_i, H/s_i, W/s_i)
         "What each stage gives."
-        with self.arithmetic(images): found = [images := stage(images) for stage in self.stages]
+        with self.arithmetic(images):
+            found = [images := stage(images) for stage in self.stages]
         return [f.float() for f in found]
 
 # %% ../../nbs/1_method/05_backbone.ipynb #87ef2245
 def resnet_stages(
-    net:nn.Module # torchvision ResNet-50 or -101
-)->list[nn.Module]:
+    net: nn.Module,  # torchvision ResNet-50 or -101
+) -> list[nn.Module]:
     "conv1 with pooling, then layer1-4."
     return [nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool), net.layer1, net.layer2, net.layer3, net.layer4]
 
 # %% ../../nbs/1_method/05_backbone.ipynb #f1f0fd90
 def densenet_stages(
-    net:nn.Module # torchvision DenseNet
-)->list[nn.Module]:
+    net: nn.Module,  # torchvision DenseNet
+) -> list[nn.Module]:
     "conv0 with pooling, then the four dense blocks, each with the transition before it."
     f = net.features
-    for t in f.transition1, f.transition2, f.transition3: t.pool.ceil_mode = True # odd sizes round up, as in the other networks
-    return [nn.Sequential(f.conv0, f.norm0, f.relu0, f.pool0), f.denseblock1, nn.Sequential(f.transition1, f.denseblock2),
-            nn.Sequential(f.transition2, f.denseblock3), nn.Sequential(f.transition3, f.denseblock4, f.norm5, nn.ReLU())]
+    for t in f.transition1, f.transition2, f.transition3:
+        t.pool.ceil_mode = True  # odd sizes round up, as in the other networks
+    return [
+        nn.Sequential(f.conv0, f.norm0, f.relu0, f.pool0),
+        f.denseblock1,
+        nn.Sequential(f.transition1, f.denseblock2),
+        nn.Sequential(f.transition2, f.denseblock3),
+        nn.Sequential(f.transition3, f.denseblock4, f.norm5, nn.ReLU()),
+    ]
 
 # %% ../../nbs/1_method/05_backbone.ipynb #093c6054
 def mobilenet_stages(
-    net:nn.Module # torchvision MobileNetV2
-)->list[nn.Module]:
+    net: nn.Module,  # torchvision MobileNetV2
+) -> list[nn.Module]:
     "Blocks 0-2, 3, 4-6, 7-13, 14-18."
     f = net.features
     return [f[:3], f[3:4], f[4:7], f[7:14], f[14:]]
@@ -86,124 +110,204 @@ def mobilenet_stages(
 # %% ../../nbs/1_method/05_backbone.ipynb #8c47a233
 class Residual(nn.Module):
     "Two 3x3 convolutions with BatchNorm beside a shortcut."
-    def __init__(self, c_in:int, c_out:int, stride:int=1):
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out)
         self.conv2, self.bn2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out)
-        self.shortcut = nn.Identity() if stride == 1 and c_in == c_out else nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+        self.shortcut = (
+            nn.Identity() if stride == 1 and c_in == c_out else nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+        )
+
     def forward(self, x):
         return (self.bn2(self.conv2(self.bn1(self.conv1(x)).relu())) + self.shortcut(x)).relu()
 
 # %% ../../nbs/1_method/05_backbone.ipynb #03097dbd
 class SmallNet(nn.Module):
     "A residual network for images of about 100 pixels."
-    def __init__(self, widths:tuple[int, ...]=(24, 32, 64, 96, 128), stem_stride:int=2):
+
+    def __init__(self, widths: tuple[int, ...] = (24, 32, 64, 96, 128), stem_stride: int = 2):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 5, stem_stride, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, widths[0], 5, stem_stride, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+        )
         strides = (1, 2, 2, 1)
         self.blocks = nn.ModuleList(Residual(a, b, s) for a, b, s in zip(widths, widths[1:], strides))
 
 # %% ../../nbs/1_method/05_backbone.ipynb #cd2afc3a
 def small_stages(
-    net:nn.Module # `SmallNet`
-)->list[nn.Module]:
+    net: nn.Module,  # `SmallNet`
+) -> list[nn.Module]:
     "The stem and the four residual blocks."
     return [net.stem, *net.blocks]
 
 # %% ../../nbs/1_method/05_backbone.ipynb #992588ea
 def set_output_stride(
-    stages:list[nn.Module], # of one network
-    strides:tuple[int, ...], # of each stage's output as the network was made
-    output_stride:int, # the coarsest to be kept
-    dilated:bool=False, # spread the filters of the stages that lose their stride
-)->tuple[int, ...]: # the new strides
+    stages: list[nn.Module],  # of one network
+    strides: tuple[int, ...],  # of each stage's output as the network was made
+    output_stride: int,  # the coarsest to be kept
+    dilated: bool = False,  # spread the filters of the stages that lose their stride
+) -> tuple[int, ...]:  # the new strides
     "Change `stages` so that none is coarser than `output_stride`."
-    if output_stride not in strides: raise InputError(f'output stride {output_stride} is not one of this backbone; it has {", ".join(map(str, sorted(set(strides))))}')
+    if output_stride not in strides:
+        raise InputError(
+            f'output stride {output_stride} is not one of this backbone; it has '
+            f'{", ".join(map(str, sorted(set(strides))))}'
+        )
     for stage, stride, before in zip(stages, strides, (strides[0], *strides)):
-        if stride <= output_stride: continue
+        if stride <= output_stride:
+            continue
         for parent in list(stage.modules()):
             for name, m in list(parent.named_children()):
-                if isinstance(m, nn.AvgPool2d): setattr(parent, name, nn.Identity())
-                if not isinstance(m, nn.Conv2d): continue
-                if stride > before: m.stride = (1, 1)
-                if dilated and m.kernel_size == (3, 3): m.dilation = m.padding = (stride//output_stride,)*2
+                if isinstance(m, nn.AvgPool2d):
+                    setattr(parent, name, nn.Identity())
+                if not isinstance(m, nn.Conv2d):
+                    continue
+                if stride > before:
+                    m.stride = (1, 1)
+                if dilated and m.kernel_size == (3, 3):
+                    m.dilation = m.padding = (stride // output_stride,) * 2
     return tuple(min(s, output_stride) for s in strides)
 
 # %% ../../nbs/1_method/05_backbone.ipynb #be4f873a
 def read_weights(
-    path:Path|str # .safetensors, or a PyTorch file of tensors
-)->dict[str, Tensor]:
+    path: Path | str,  # .safetensors, or a PyTorch file of tensors
+) -> dict[str, Tensor]:
     "Named float32 tensors; `InputError` if the file can't be read. Never unpickles code."
     path = Path(path)
-    if not path.is_file(): raise InputError(f'{path}: no such weights file')
-    try: state = load_file(path) if path.suffix.lower() == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: raise InputError(f'{path}: not a readable weights file ({(str(e) or type(e).__name__).splitlines()[0][:120]}); give one of named tensors, .safetensors or .pth') from None
-    if isinstance(state, dict): state = state.get('state_dict', state)
-    if not isinstance(state, dict): raise InputError(f'{path}: holds no named weights; give a state_dict')
-    try: return {k.removeprefix('module.'): v.float() if v.is_floating_point() else v for k, v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    except RuntimeError as e: raise InputError(f'{path}: holds tensors that can\'t be read ({str(e).splitlines()[0][:100]}); give a file of float32 weights') from None
+    if not path.is_file():
+        raise InputError(f'{path}: no such weights file')
+    try:
+        state = (
+            load_file(path)
+            if path.suffix.lower() == '.safetensors'
+            else torch.load(path, map_location='cpu', weights_only=True)
+        )
+    except Exception as e:
+        raise InputError(
+            f'{path}: not a readable weights file ({(str(e) or type(e).__name__).splitlines()[0][:120]}); give '
+            'one of named tensors, .safetensors or .pth'
+        ) from None
+    if isinstance(state, dict):
+        state = state.get('state_dict', state)
+    if not isinstance(state, dict):
+        raise InputError(f'{path}: holds no named weights; give a state_dict')
+    try:
+        return {
+            k.removeprefix('module.'): v.float() if v.is_floating_point() else v
+            for k, v in state.items()
+            if isinstance(k, str) and isinstance(v, Tensor)
+        }
+    except RuntimeError as e:
+        raise InputError(
+            f'{path}: holds tensors that can\'t be read ({str(e).splitlines()[0][:100]}); give a file of '
+            'float32 weights'
+        ) from None
 
 # %% ../../nbs/1_method/05_backbone.ipynb #88833e44
 def load_weights(
-    net:nn.Module, # network to fill
-    path:Path|str, # see `read_weights`
-    spare:tuple[str, ...]=('fc.', 'classifier.'), # names that may be missing or left over: the ImageNet classifier
-    state:dict[str, Tensor]|None=None, # what the file holds, if it was read before
+    net: nn.Module,  # network to fill
+    path: Path | str,  # see `read_weights`
+    spare: tuple[str, ...] = ('fc.', 'classifier.'),  # names that may be missing or left over: the ImageNet classifier
+    state: dict[str, Tensor] | None = None,  # what the file holds, if it was read before
 ):
     "Fill `net` from a file; `InputError` if the file belongs to another network."
     state, own = read_weights(path) if state is None else state, net.state_dict()
-    optional = lambda k: k.startswith(spare) or k.endswith('num_batches_tracked')
+
+    def optional(k):
+        return k.startswith(spare) or k.endswith('num_batches_tracked')
+
     missing = [k for k in own if k not in state and not optional(k)]
     unknown = [k for k in state if k not in own and not optional(k)]
     shapes = [k for k in state if k in own and not optional(k) and state[k].shape != own[k].shape]
     if missing or unknown or shapes:
-        raise InputError(f'{path}: belongs to another network than {type(net).__name__}: {len(missing)} weights missing, '
-                         f'{len(unknown)} unknown, {len(shapes)} of another shape (first: {(missing+unknown+shapes)[0]}); give the file of this backbone')
+        raise InputError(
+            f'{path}: belongs to another network than {type(net).__name__}: {len(missing)} weights missing, '
+            f'{len(unknown)} unknown, {len(shapes)} of another shape (first: '
+            f'{(missing + unknown + shapes)[0]}); give the file of this backbone'
+        )
     net.load_state_dict({k: v for k, v in state.items() if k in own and not k.startswith(spare)}, strict=False)
 
 # %% ../../nbs/1_method/05_backbone.ipynb #02a60abe
-BACKBONES = dict( # name -> (network, its ImageNet weights, its stages, strides and features of the stages)
-    resnet50     = (torchvision.models.resnet50, 'IMAGENET1K_V1', resnet_stages, (4, 4, 8, 16, 32), (64, 256, 512, 1024, 2048)),
-    resnet101    = (torchvision.models.resnet101, 'IMAGENET1K_V1', resnet_stages, (4, 4, 8, 16, 32), (64, 256, 512, 1024, 2048)),
-    densenet169  = (torchvision.models.densenet169, 'IMAGENET1K_V1', densenet_stages, (4, 4, 8, 16, 32), (64, 256, 512, 1280, 1664)),
-    mobilenet_v2 = (torchvision.models.mobilenet_v2, 'IMAGENET1K_V1', mobilenet_stages, (4, 4, 8, 16, 32), (24, 24, 32, 96, 1280)),
-    small        = (SmallNet, None, small_stages, (2, 2, 4, 8, 8), (24, 32, 64, 96, 128)))
+BACKBONES = dict(  # name -> (network, its ImageNet weights, its stages, strides and features of the stages)
+    resnet50=(
+        torchvision.models.resnet50,
+        'IMAGENET1K_V1',
+        resnet_stages,
+        (4, 4, 8, 16, 32),
+        (64, 256, 512, 1024, 2048),
+    ),
+    resnet101=(
+        torchvision.models.resnet101,
+        'IMAGENET1K_V1',
+        resnet_stages,
+        (4, 4, 8, 16, 32),
+        (64, 256, 512, 1024, 2048),
+    ),
+    densenet169=(
+        torchvision.models.densenet169,
+        'IMAGENET1K_V1',
+        densenet_stages,
+        (4, 4, 8, 16, 32),
+        (64, 256, 512, 1280, 1664),
+    ),
+    mobilenet_v2=(
+        torchvision.models.mobilenet_v2,
+        'IMAGENET1K_V1',
+        mobilenet_stages,
+        (4, 4, 8, 16, 32),
+        (24, 24, 32, 96, 1280),
+    ),
+    small=(SmallNet, None, small_stages, (2, 2, 4, 8, 8), (24, 32, 64, 96, 128)),
+)
 
 # %% ../../nbs/1_method/05_backbone.ipynb #fc8b45e4
 def build_backbone(
-    name:str, # a key of `BACKBONES`
-    weights:Path|str='imagenet', # 'imagenet' downloads torchvision's, 'none' starts from random numbers; else a file of torchvision's, or of any network here with this backbone
-    frozen_stages:int=0, # stages without gradient, 0..5
-    freeze_batchnorm:bool=True, # statistics never move
-    output_stride:int=16, # of the last stage, if its own is coarser
-    dilated:bool=False, # see `set_output_stride`
-    precision:str='float32', # see `Backbone`
-    read:Callable[[Path|str], dict]=read_weights, # how a file is read
-    flag:str='--weights', # the option that weights come from, for messages
-)->Backbone:
+    name: str,  # a key of `BACKBONES`
+    weights: Path
+    # 'imagenet' downloads torchvision's, 'none' starts from random numbers;
+    # else a file of torchvision's, or of any network here with this backbone
+    | str = 'imagenet',
+    frozen_stages: int = 0,  # stages without gradient, 0..5
+    freeze_batchnorm: bool = True,  # statistics never move
+    output_stride: int = 16,  # of the last stage, if its own is coarser
+    dilated: bool = False,  # see `set_output_stride`
+    precision: str = 'float32',  # see `Backbone`
+    read: Callable[[Path | str], dict] = read_weights,  # how a file is read
+    flag: str = '--weights',  # the option that weights come from, for messages
+) -> Backbone:
     "A backbone by name; `InputError` if there is none of that name or its weights can't be had."
-    if name not in BACKBONES: raise InputError(f'no backbone is called {name!r}; there are {", ".join(BACKBONES)}')
+    if name not in BACKBONES:
+        raise InputError(f'no backbone is called {name!r}; there are {", ".join(BACKBONES)}')
     make, published, cut, strides, channels = BACKBONES[name]
-    if weights == 'imagenet' and published is None: raise InputError(f'the backbone {name!r} has no ImageNet weights; use {flag} none')
-    try: net = make(weights=published) if weights == 'imagenet' else make()
-    except OSError as e: raise InputError(f'the ImageNet weights of {name} could not be downloaded ({e}); give a file with {flag}') from None
+    if weights == 'imagenet' and published is None:
+        raise InputError(f'the backbone {name!r} has no ImageNet weights; use {flag} none')
+    try:
+        net = make(weights=published) if weights == 'imagenet' else make()
+    except OSError as e:
+        raise InputError(
+            f'the ImageNet weights of {name} could not be downloaded ({e}); give a file with {flag}'
+        ) from None
     state = None if weights in ('imagenet', 'none') else read(weights)
     ours = {k.removeprefix('backbone.'): v for k, v in (state or {}).items() if k.startswith('backbone.')}
-    if state is not None and not ours: load_weights(net, weights, state=state)
+    if state is not None and not ours:
+        load_weights(net, weights, state=state)
     stages = cut(net)
     strides = set_output_stride(stages, strides, min(output_stride, strides[-1]), dilated)
     backbone = Backbone(stages, strides, channels, frozen_stages, freeze_batchnorm, precision)
-    if ours: load_weights(backbone, weights, spare=(), state=ours)
+    if ours:
+        load_weights(backbone, weights, spare=(), state=ours)
     return backbone
 
 # %% ../../nbs/1_method/05_backbone.ipynb #96977845
 def to_device(
-    net:nn.Module, # with a `Backbone` called `backbone`
-    recipe, # `channels_last`, `compile`
-    device:str, # torch device
-)->nn.Module:
+    net: nn.Module,  # with a `Backbone` called `backbone`
+    recipe,  # `channels_last`, `compile`
+    device: str,  # torch device
+) -> nn.Module:
     "The network on its device, in its memory order, its backbone's stages compiled if asked for."
     net.to(device, memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
     if recipe.compile:
-        for stage in net.backbone.stages: stage.compile()
+        for stage in net.backbone.stages:
+            stage.compile()
     return net

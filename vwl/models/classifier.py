@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 import numpy as np
 from PIL import Image
-import torch, torch.nn.functional as F
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from .backbone import build_backbone
 from ..cam import class_activation_maps
@@ -20,109 +21,149 @@ from ..engine.processes import world
 from ..losses import classification_loss
 from ..pooling import POOLING
 from ..engine.settings import Recipe
-from ..words import assign_words, decov_loss, random_codebook, sample_codebook, update_codebook, word_frequencies, word_labels, word_probabilities
+from vwl.words import (
+    assign_words,
+    decov_loss,
+    random_codebook,
+    sample_codebook,
+    update_codebook,
+    word_frequencies,
+    word_labels,
+    word_probabilities,
+)
 
 # %% ../../nbs/1_method/06_classifier.ipynb #240fa804
 def pooling_from(
-    recipe:Recipe, # settings
-    name:str, # a key of `POOLING`
-): # function (B, d, h, w) -> (B, d)
+    recipe: Recipe,  # settings
+    name: str,  # a key of `POOLING`
+):  # function (B, d, h, w) -> (B, d)
     "The pooling operator `name` with the recipe's settings."
-    settings = dict(hp=dict(gamma=recipe.gamma, splits=recipe.splits, remainder=recipe.remainder),
-                    gwrp=dict(decay=recipe.gwrp_decay), lse=dict(sharpness=recipe.lse_sharpness))
+    settings = dict(
+        hp=dict(gamma=recipe.gamma, splits=recipe.splits, remainder=recipe.remainder),
+        gwrp=dict(decay=recipe.gwrp_decay),
+        lse=dict(sharpness=recipe.lse_sharpness),
+    )
     return partial(POOLING[name], **settings.get(name, {}))
 
 # %% ../../nbs/1_method/06_classifier.ipynb #37150a39
 @dataclass
 class Scores:
     "What the classifier says of a batch."
-    classes: Tensor # (B, C) raw scores
-    features: Tensor # (B, d, h, w)
-    words: Tensor|None = None # (B, k) raw scores; None without visual words
-    frequencies: Tensor|None = None # (B, C) raw scores from word frequencies; None without a learned codebook
-    assignment: Tensor|None = None # (B, h, w) word of each pixel
-    word_labels: Tensor|None = None # (B, k) of 0 and 1
+
+    classes: Tensor  # (B, C) raw scores
+    features: Tensor  # (B, d, h, w)
+    words: Tensor | None = None  # (B, k) raw scores; None without visual words
+    frequencies: Tensor | None = None  # (B, C) raw scores from word frequencies; None without a learned codebook
+    assignment: Tensor | None = None  # (B, h, w) word of each pixel
+    word_labels: Tensor | None = None  # (B, k) of 0 and 1
 
 # %% ../../nbs/1_method/06_classifier.ipynb #63d42524
 class Classifier(nn.Module):
     "The classification network of Fig. 3."
-    def __init__(self,
-        recipe:Recipe, # backbone, pooling, words
-        n_classes:int, # C
-        weights:str|None=None, # initial weights of the backbone; None = the recipe's
+
+    def __init__(
+        self,
+        recipe: Recipe,  # backbone, pooling, words
+        n_classes: int,  # C
+        weights: str | None = None,  # initial weights of the backbone; None = the recipe's
     ):
         super().__init__()
         self.recipe = r = recipe
-        self.backbone = build_backbone(r.backbone, r.weights if weights is None else weights, r.frozen_stages, r.freeze_batchnorm, precision=r.precision)
+        self.backbone = build_backbone(
+            r.backbone,
+            r.weights if weights is None else weights,
+            r.frozen_stages,
+            r.freeze_batchnorm,
+            precision=r.precision,
+        )
         self.pool, self.word_pool = pooling_from(r, r.pooling), pooling_from(r, r.word_pooling)
         d = self.backbone.channels
         self.class_head = nn.Linear(d, n_classes, bias=False)
-        if r.words == 'none': return
+        if r.words == 'none':
+            return
         self.word_head = nn.Linear(d, r.n_words, bias=False)
         codebook = random_codebook(r.n_words, d, torch.Generator().manual_seed(r.seed))
-        if r.words == 'memory': self.register_buffer('codebook', codebook)
+        if r.words == 'memory':
+            self.register_buffer('codebook', codebook)
         else:
             self.codebook = nn.Parameter(codebook)
             self.frequency_head = nn.Linear(r.n_words, n_classes, bias=False)
 
-    def forward(self, images): # (B, 3, H, W) -> `Scores`
+    def forward(self, images):  # (B, 3, H, W) -> `Scores`
         features = self.backbone(images)
         scores = Scores(self.class_head(self.pool(features)), features)
         return scores if self.recipe.words == 'none' else self.add_words(scores)
 
-    def maps(self, images): # (B, 3, H, W) -> (B, C, h, w)
+    def maps(self, images):  # (B, 3, H, W) -> (B, C, h, w)
         "Class activation maps, Eq. (1)."
         return class_activation_maps(self.backbone(images), self.class_head.weight)
 
-    def add_words(self, scores:Scores)->Scores:
+    def add_words(self, scores: Scores) -> Scores:
         "Words of Eq. (2)-(5) and the scores of the heads that learn from them."
-        r, features = self.recipe, scores.features.float()                       # the softmax over words wants float32
+        r, features = self.recipe, scores.features.float()  # the softmax over words wants float32
         P = word_probabilities(features.detach() if r.detach_words else features, self.codebook, r.tau)
         scores.words = self.word_head(self.word_pool(scores.features))
         scores.assignment, scores.word_labels = assign_words(P), word_labels(P)
-        if r.words == 'learned': scores.frequencies = self.frequency_head(word_frequencies(P, r.frequency_reduction))
+        if r.words == 'learned':
+            scores.frequencies = self.frequency_head(word_frequencies(P, r.frequency_reduction))
         return scores
 
 # %% ../../nbs/1_method/06_classifier.ipynb #33ee65a9
 @torch.inference_mode()
 def scores_of_image(
-    net:Classifier, # in evaluation mode
-    image:Image.Image|np.ndarray, # RGB, (H, W, 3) uint8
-)->Scores: # of a batch of one
+    net: Classifier,  # in evaluation mode
+    image: Image.Image | np.ndarray,  # RGB, (H, W, 3) uint8
+) -> Scores:  # of a batch of one
     "What the classifier says of an image of any size."
     x, r = to_tensor(image)[None].to(net.class_head.weight.device), net.recipe
-    least = net.backbone.strides[-1]*max(r.splits, default=1)
-    return net(F.pad(x, (0, max(0, least-x.shape[3]), 0, max(0, least-x.shape[2]))))
+    least = net.backbone.strides[-1] * max(r.splits, default=1)
+    return net(F.pad(x, (0, max(0, least - x.shape[3]), 0, max(0, least - x.shape[2]))))
 
 # %% ../../nbs/1_method/06_classifier.ipynb #1cbb7035
 def loss_terms(
-    net:Classifier, # the network that gave the scores
-    scores:Scores, # of a batch
-    labels:Tensor, # (B, C) of 0 and 1
-)->dict[str, Tensor]: # 'cls' and, with words, 'word'; with a learned codebook also 'freq' and 'decov'
+    net: Classifier,  # the network that gave the scores
+    scores: Scores,  # of a batch
+    labels: Tensor,  # (B, C) of 0 and 1
+) -> dict[str, Tensor]:  # 'cls' and, with words, 'word'; with a learned codebook also 'freq' and 'decov'
     "The terms of Eq. (15) for VWL-L, of Eq. (12) for VWL-M, or the class loss alone."
     terms = dict(cls=classification_loss(scores.classes, labels))
-    if scores.words is not None: terms['word'] = classification_loss(scores.words, scores.word_labels)
+    if scores.words is not None:
+        terms['word'] = classification_loss(scores.words, scores.word_labels)
     if scores.frequencies is not None:
         terms['freq'] = classification_loss(scores.frequencies, labels)
-        if net.recipe.decov_weight: terms['decov'] = decov_loss(net.codebook, net.recipe.decov_form, net.recipe.decov_divisor)
+        if net.recipe.decov_weight:
+            terms['decov'] = decov_loss(net.codebook, net.recipe.decov_form, net.recipe.decov_divisor)
     return terms
 
 # %% ../../nbs/1_method/06_classifier.ipynb #478b014e
 @torch.no_grad()
 def update_memory_bank(
-    net:Classifier, # with `words='memory'`
-    scores:Scores, # of the batch
+    net: Classifier,  # with `words='memory'`
+    scores: Scores,  # of the batch
 ):
     "Eq. (6)-(7) on the network's codebook."
     r = net.recipe
-    net.codebook.copy_(update_codebook(net.codebook, scores.features.float(), scores.assignment, r.rho, r.empty_words, r.count_eps, world().all_reduce))
+    net.codebook.copy_(
+        update_codebook(
+            net.codebook,
+            scores.features.float(),
+            scores.assignment,
+            r.rho,
+            r.empty_words,
+            r.count_eps,
+            world().all_reduce,
+        )
+    )
 
 # %% ../../nbs/1_method/06_classifier.ipynb #8b33d254
 @torch.no_grad()
 def sample_initial_codebook(
-    net:Classifier, # with any codebook
-    scores:Scores, # of the first batch
+    net: Classifier,  # with any codebook
+    scores: Scores,  # of the first batch
 ):
     "Replace the codebook by features of this batch, drawn from the recipe's seed (`codebook_init='sampled'`, Table 5)."
-    net.codebook.copy_(sample_codebook(world().all_gather(scores.features), net.recipe.n_words, torch.Generator().manual_seed(net.recipe.seed)))
+    net.codebook.copy_(
+        sample_codebook(
+            world().all_gather(scores.features), net.recipe.n_words, torch.Generator().manual_seed(net.recipe.seed)
+        )
+    )

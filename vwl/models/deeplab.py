@@ -10,7 +10,9 @@ __all__ = ['ASPP', 'DeepLabV2', 'as_caffe', 'caffe_weights', 'segmentation_loss'
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-import numpy as np, torch, torch.nn.functional as F
+import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from .backbone import build_backbone, load_weights, to_device, read_weights
@@ -24,58 +26,86 @@ from ..engine.trainer import optimizer_step, poly, sgd
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #90b8ea35
 class ASPP(nn.Module):
     "Sum of dilated 3x3 convolutions (DeepLabV2's pyramid)."
-    def __init__(self,
-        channels:int, # of the features
-        n_classes:int, # with background
-        rates:tuple[int, ...]=(6, 12, 18, 24), # dilations
-        deviation:float=.01, # of the first weights
+
+    def __init__(
+        self,
+        channels: int,  # of the features
+        n_classes: int,  # with background
+        rates: tuple[int, ...] = (6, 12, 18, 24),  # dilations
+        deviation: float = 0.01,  # of the first weights
     ):
         super().__init__()
         self.branches = nn.ModuleList(nn.Conv2d(channels, n_classes, 3, padding=r, dilation=r) for r in rates)
-        for branch in self.branches: nn.init.normal_(branch.weight, std=deviation); nn.init.zeros_(branch.bias)
+        for branch in self.branches:
+            nn.init.normal_(branch.weight, std=deviation)
+            nn.init.zeros_(branch.bias)
 
-    def forward(self, features): return sum(branch(features) for branch in self.branches) # (B, d, h, w) -> (B, n, h, w)
+    def forward(self, features):
+        return sum(branch(features) for branch in self.branches)  # (B, d, h, w) -> (B, n, h, w)
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #5e374d39
 class DeepLabV2(nn.Module):
     "Dilated backbone and `ASPP`, on several scales of the image."
-    def __init__(self,
-        recipe:Recipe, # `seg_...`
-        n_classes:int, # with background
-        weights:str|None=None, # of the backbone; None = the recipe's
+
+    def __init__(
+        self,
+        recipe: Recipe,  # `seg_...`
+        n_classes: int,  # with background
+        weights: str | None = None,  # of the backbone; None = the recipe's
     ):
         super().__init__()
         r, self.recipe = recipe, recipe
         weights, caffe = r.seg_weights if weights is None else weights, r.seg_style == 'caffe'
-        self.backbone = build_backbone(r.seg_backbone, weights, freeze_batchnorm=r.seg_freeze_batchnorm, output_stride=r.seg_output_stride, dilated=True, precision=r.precision,
-                                       read=caffe_weights if caffe else read_weights, flag='--seg-weights')
-        if caffe: as_caffe(self.backbone)
-        if r.seg_freeze_batchnorm: self.backbone.freeze_norms()
+        self.backbone = build_backbone(
+            r.seg_backbone,
+            weights,
+            freeze_batchnorm=r.seg_freeze_batchnorm,
+            output_stride=r.seg_output_stride,
+            dilated=True,
+            precision=r.precision,
+            read=caffe_weights if caffe else read_weights,
+            flag='--seg-weights',
+        )
+        if caffe:
+            as_caffe(self.backbone)
+        if r.seg_freeze_batchnorm:
+            self.backbone.freeze_norms()
         self.aspp = ASPP(self.backbone.channels, n_classes, r.seg_rates, r.seg_init)
 
-    def logits(self, images, scales): # (B, 3, H, W) -> one (B, n, h_s, w_s) a scale
-        sizes = [[max(1, int(side*s)) for side in images.shape[2:]] for s in scales]
-        resized = [images if s == 1 else F.interpolate(images, size, mode='bilinear', align_corners=False) for s, size in zip(scales, sizes)]
+    def logits(self, images, scales):  # (B, 3, H, W) -> one (B, n, h_s, w_s) a scale
+        sizes = [[max(1, int(side * s)) for side in images.shape[2:]] for s in scales]
+        resized = [
+            images if s == 1 else F.interpolate(images, size, mode='bilinear', align_corners=False)
+            for s, size in zip(scales, sizes)
+        ]
         return [self.aspp(self.backbone(x)) for x in resized]
 
-    def forward(self, images): # (B, 3, H, W) -> in training all logits, their maximum last; else the maximum
+    def forward(self, images):  # (B, 3, H, W) -> in training all logits, their maximum last; else the maximum
         each = self.logits(images, self.recipe.seg_scales)
-        if len(each) > 1: each = [*each, _maximum(each)]
+        if len(each) > 1:
+            each = [*each, _maximum(each)]
         return each if self.training else each[-1]
+
 
 def _maximum(logits):
     "The largest of logits of several sizes at each pixel of the first."
     size = logits[0].shape[2:]
-    return torch.stack([logits[0]]+[F.interpolate(l, size, mode='bilinear', align_corners=False) for l in logits[1:]]).amax(0)
+    return torch.stack(
+        [logits[0]] + [F.interpolate(l, size, mode='bilinear', align_corners=False) for l in logits[1:]]
+    ).amax(0)
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #8481b787
 def _caffe_input(x):
     "From normalised RGB to BGR in 0..255 less Caffe's mean."
-    scale, shift = (torch.tensor(v, dtype=x.dtype, device=x.device)[None, :, None, None] for v in (STD*255, MEAN*255-np.float32([122.675, 116.669, 104.008])))
-    return (x*scale+shift).flip(1)
+    scale, shift = (
+        torch.tensor(v, dtype=x.dtype, device=x.device)[None, :, None, None]
+        for v in (STD * 255, MEAN * 255 - np.float32([122.675, 116.669, 104.008]))
+    )
+    return (x * scale + shift).flip(1)
+
 
 def as_caffe(
-    backbone:nn.Module # `Backbone` of a ResNet, changed in place
+    backbone: nn.Module,  # `Backbone` of a ResNet, changed in place
 ):
     "Strides, pooling and input as DeepLab's Caffe weights expect them; the weights' names stay."
     for stage in backbone.stages[1:]:
@@ -86,114 +116,138 @@ def as_caffe(
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #f1bcd03e
 def caffe_weights(
-    path:Path|str # see `read_weights`
-)->dict[str, Tensor]: # under torchvision's names, without the last layer
+    path: Path | str,  # see `read_weights`
+) -> dict[str, Tensor]:  # under torchvision's names, without the last layer
     "DeepLab's converted weights; `InputError` if the file holds something else."
     state = {re.sub(r'^(base|scale|Scale)\.', '', k): v for k, v in read_weights(path).items()}
-    if any(k.startswith('backbone.') for k in state): return state           # a network trained here
-    if any('.block1.' in k for k in state): state = {_torchvision_name(k): v for k, v in state.items()}
+    if any(k.startswith('backbone.') for k in state):
+        return state  # a network trained here
+    if any('.block1.' in k for k in state):
+        state = {_torchvision_name(k): v for k, v in state.items()}
     state = {k: v for k, v in state.items() if not k.startswith(('aspp.', 'layer5.'))}
-    if 'conv1.weight' not in state: raise InputError(f'{path}: not DeepLab\'s converted weights; with torchvision\'s, use --seg-style torchvision')
+    if 'conv1.weight' not in state:
+        raise InputError(f'{path}: not DeepLab\'s converted weights; with torchvision\'s, use --seg-style torchvision')
     return state
+
 
 def _torchvision_name(key):
     "layer2.block1.reduce.conv.weight -> layer1.0.conv1.weight"
-    if key.startswith('layer1.'): return key.replace('layer1.conv1.conv', 'conv1').replace('layer1.conv1.bn', 'bn1')
+    if key.startswith('layer1.'):
+        return key.replace('layer1.conv1.conv', 'conv1').replace('layer1.conv1.bn', 'bn1')
     m = re.match(r'layer(\d)\.block(\d+)\.(\w+)\.(conv|bn)\.(.*)', key)
-    if not m: return key
+    if not m:
+        return key
     layer, block, part, kind, rest = m.groups()
-    if part in ('shortcut', 'proj'): name = f'downsample.{dict(conv=0, bn=1)[kind]}'
-    else: name = f'{kind}{dict(reduce=1, conv3x3=2, increase=3)[part]}'
-    return f'layer{int(layer)-1}.{int(block)-1}.{name}.{rest}'
+    if part in ('shortcut', 'proj'):
+        name = f'downsample.{dict(conv=0, bn=1)[kind]}'
+    else:
+        name = f'{kind}{dict(reduce=1, conv3x3=2, increase=3)[part]}'
+    return f'layer{int(layer) - 1}.{int(block) - 1}.{name}.{rest}'
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #23b2c224
 def segmentation_loss(
-    logits:Sequence[Tensor], # each (B, n, h_s, w_s)
-    labels:Tensor, # (B, H, W) uint8 ids, 255 counts for nothing
-    total:Callable[[Tensor], Tensor]=lambda x: x, # sums over the processes that share a batch
-)->Tensor: # scalar, at least 0
+    logits: Sequence[Tensor],  # each (B, n, h_s, w_s)
+    labels: Tensor,  # (B, H, W) uint8 ids, 255 counts for nothing
+    total: Callable[[Tensor], Tensor] = lambda x: x,  # sums over the processes that share a batch
+) -> Tensor:  # scalar, at least 0
     "Sum over the logits of their mean cross entropy; labels come to each size by nearest neighbour."
-    loss = 0.
+    loss = 0.0
     for l in logits:
         small = F.interpolate(labels[:, None].float(), l.shape[2:], mode='nearest-exact')[:, 0].long()
-        loss = loss + F.cross_entropy(l.float(), small, ignore_index=255, reduction='sum')/total((small != 255).sum()).clamp_min(1)
+        loss = loss + F.cross_entropy(l.float(), small, ignore_index=255, reduction='sum') / total(
+            (small != 255).sum()
+        ).clamp_min(1)
     return loss
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #eadb480d
 def segmentation_optimizer(
-    net:DeepLabV2, # its recipe has the rates
-)->torch.optim.SGD: # three groups
+    net: DeepLabV2,  # its recipe has the rates
+) -> torch.optim.SGD:  # three groups
     "SGD over backbone, ASPP's weights and its biases."
     r, aspp = net.recipe, net.aspp.named_parameters()
     weights, biases = [], []
-    for name, p in aspp: (biases if name.endswith('bias') else weights).append(p)
+    for name, p in aspp:
+        (biases if name.endswith('bias') else weights).append(p)
     backbone = [p for p in net.backbone.parameters() if p.requires_grad]
-    return sgd([(backbone, r.seg_lr), (weights, r.seg_head*r.seg_lr), (biases, 2*r.seg_head*r.seg_lr, 0.)], r.seg_momentum, r.seg_weight_decay)
+    return sgd(
+        [(backbone, r.seg_lr), (weights, r.seg_head * r.seg_lr), (biases, 2 * r.seg_head * r.seg_lr, 0.0)],
+        r.seg_momentum,
+        r.seg_weight_decay,
+    )
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #4881be10
 def segmentation_step(
-    net:DeepLabV2, # in training mode
-    optimizer:torch.optim.Optimizer, # see `segmentation_optimizer`
-    images:Tensor, # (B, 3, H, W), normalised
-    labels:Tensor, # (B, H, W) uint8 ids, 255 counts for nothing
-    step:int=0, # from 0
-    steps:int=1, # in all
-)->dict[str, float]: # the loss; this process's part of it
+    net: DeepLabV2,  # in training mode
+    optimizer: torch.optim.Optimizer,  # see `segmentation_optimizer`
+    images: Tensor,  # (B, 3, H, W), normalised
+    labels: Tensor,  # (B, H, W) uint8 ids, 255 counts for nothing
+    step: int = 0,  # from 0
+    steps: int = 1,  # in all
+) -> dict[str, float]:  # the loss; this process's part of it
     "One batch of DeepLabV2's training."
-    r, losses, batch = unwrap(net).recipe, [0.], round(len(images)/world().shard_fraction(len(images)))
+    r, losses, batch = unwrap(net).recipe, [0.0], round(len(images) / world().shard_fraction(len(images)))
     sizes = part_sizes(batch, r.seg_accumulate)
     mine = [world().shard_size(n) for n in sizes]
+
     def loss_of_parts():
         for n, x, y in zip(sizes, images.split(mine), labels.split(mine)):
-            loss = segmentation_loss(net(x), y, world().all_reduce)*n/batch
-            losses.append(loss.item()); yield loss
-    optimizer_step(optimizer, loss_of_parts(), poly(step//r.seg_lr_every*r.seg_lr_every, steps, r.poly_power))
+            loss = segmentation_loss(net(x), y, world().all_reduce) * n / batch
+            losses.append(loss.item())
+            yield loss
+
+    optimizer_step(optimizer, loss_of_parts(), poly(step // r.seg_lr_every * r.seg_lr_every, steps, r.poly_power))
     return dict(loss=sum(losses))
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #44e3c6f1
 @torch.inference_mode()
 def class_probabilities(
-    net:DeepLabV2, # trained, in evaluation mode
-    image:Image.Image|np.ndarray, # RGB, (H, W, 3) uint8
-    flip:bool=False, # with its mirror image, mean of both logits
-    device:str='cpu', # of the network
-)->np.ndarray: # (n, H, W) float32, sums to 1 over n
+    net: DeepLabV2,  # trained, in evaluation mode
+    image: Image.Image | np.ndarray,  # RGB, (H, W, 3) uint8
+    flip: bool = False,  # with its mirror image, mean of both logits
+    device: str = 'cpu',  # of the network
+) -> np.ndarray:  # (n, H, W) float32, sums to 1 over n
     "What the network says of each pixel of an image of any size."
     x = to_tensor(image)[None].to(device)
     logits = net(x)
-    if flip: logits = (logits+net(x.flip(-1)).flip(-1))/2
+    if flip:
+        logits = (logits + net(x.flip(-1)).flip(-1)) / 2
     full = F.interpolate(logits.float(), x.shape[2:], mode='bilinear', align_corners=False)
     return full.softmax(1)[0].cpu().numpy()
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #dbe12c6b
 def likely_classes(
-    probabilities:np.ndarray, # (n, H, W), sums to 1 over n
-    least:float=.01, # classes that nowhere reach it are left out
-)->tuple[np.ndarray, np.ndarray]: # (m,) ids; (m, H, W), sums to 1 over m
+    probabilities: np.ndarray,  # (n, H, W), sums to 1 over n
+    least: float = 0.01,  # classes that nowhere reach it are left out
+) -> tuple[np.ndarray, np.ndarray]:  # (m,) ids; (m, H, W), sums to 1 over m
     "The classes that an image may have, with their share of each pixel."
     ids = np.flatnonzero(probabilities.max((1, 2)) >= least)
-    return ids, probabilities[ids]/probabilities[ids].sum(0)
+    return ids, probabilities[ids] / probabilities[ids].sum(0)
+
 
 def crf_label(
-    image:np.ndarray, # (H, W, 3) uint8 RGB
-    ids:np.ndarray, # (m,) class ids
-    probabilities:np.ndarray, # (m, H, W), sums to 1 over m
-    settings:CRFSettings, # see `CRF_SETTINGS`
-)->np.ndarray: # (H, W) uint8 ids
+    image: np.ndarray,  # (H, W, 3) uint8 RGB
+    ids: np.ndarray,  # (m,) class ids
+    probabilities: np.ndarray,  # (m, H, W), sums to 1 over m
+    settings: CRFSettings,  # see `CRF_SETTINGS`
+) -> np.ndarray:  # (H, W) uint8 ids
     "The label of each pixel after dense CRF."
     return ids.astype(np.uint8)[dense_crf(image, probabilities, settings).argmax(0)]
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #9d1e2cca
 def load_segmentation(
-    path:Path|str, # weights file of `DeepLabV2`
-    recipe:Recipe, # that it was trained with
-    n_classes:int, # with background
-    device:str='cpu', # torch device
-)->DeepLabV2: # in evaluation mode
+    path: Path | str,  # weights file of `DeepLabV2`
+    recipe: Recipe,  # that it was trained with
+    n_classes: int,  # with background
+    device: str = 'cpu',  # torch device
+) -> DeepLabV2:  # in evaluation mode
     "A trained network; `InputError` if the file is another network's or has other classes."
     state = read_weights(path)
     found = {v.shape[0] for k, v in state.items() if k.startswith('aspp.') and k.endswith('bias')}
-    if found and found != {n_classes}: raise InputError(f'{path}: a network for {min(found)} classes with background, but here are {n_classes}; give the network of this data set, or start from it with --seg-weights')
+    if found and found != {n_classes}:
+        raise InputError(
+            f'{path}: a network for {min(found)} classes with background, but here are {n_classes}; give the '
+            'network of this data set, or start from it with --seg-weights'
+        )
     net = DeepLabV2(recipe, n_classes, 'none')
     load_weights(net, path, spare=(), state=state)
     return to_device(net, recipe, device).eval()

@@ -9,7 +9,9 @@ __all__ = ['confident_label', 'EdgeBranch', 'DisplacementBranch', 'IRNet', 'irne
 # %% ../../nbs/2_refinement/04_irnet.ipynb #9cce9628
 from collections.abc import Sequence
 from dataclasses import dataclass
-import numpy as np, torch, torch.nn.functional as F
+import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy import ndimage
 from PIL import Image
 from torch import Tensor, nn
@@ -25,18 +27,19 @@ from ..engine.trainer import optimizer_step, poly
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #d8f6d855
 def confident_label(
-    image:np.ndarray, # (H, W, 3) uint8 RGB
-    cams:np.ndarray, # (n, H, W) in [0, 1]
-    keys:Sequence[int], # (n,) class ids, 1..C
-    foreground:float=.3, # background score of the pass that finds objects
-    background:float=.05, # and of the pass that finds background, at most `foreground`
-    crf:bool=True, # clean both by dense CRF
-)->np.ndarray: # (H, W) uint8: class ids, 0 background, 255 unsure
+    image: np.ndarray,  # (H, W, 3) uint8 RGB
+    cams: np.ndarray,  # (n, H, W) in [0, 1]
+    keys: Sequence[int],  # (n,) class ids, 1..C
+    foreground: float = 0.3,  # background score of the pass that finds objects
+    background: float = 0.05,  # and of the pass that finds background, at most `foreground`
+    crf: bool = True,  # clean both by dense CRF
+) -> np.ndarray:  # (H, W) uint8: class ids, 0 background, 255 unsure
     "IRNet's labels to learn boundaries from."
-    if not len(keys): return np.zeros(image.shape[:2], np.uint8)
-    place = np.arange(1, len(keys)+1)                                         # the CRF works on the classes of this image alone
+    if not len(keys):
+        return np.zeros(image.shape[:2], np.uint8)
+    place = np.arange(1, len(keys) + 1)  # the CRF works on the classes of this image alone
     passes = [threshold_seeds(cams, place, t) for t in (foreground, background)]
-    surely_object, maybe_object = crf_of_labels(image, passes, len(keys)+1) if crf else passes
+    surely_object, maybe_object = crf_of_labels(image, passes, len(keys) + 1) if crf else passes
     label = np.concatenate([[0], keys]).astype(np.uint8)[surely_object]
     label[(surely_object == 0) & (maybe_object > 0)] = 255
     return label
@@ -47,74 +50,101 @@ def _reduce(c_in, c_out, groups, up=1):
     grow = [nn.Upsample(scale_factor=up, mode='bilinear', align_corners=False)] if up > 1 else []
     return nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.GroupNorm(groups, c_out), *grow, nn.ReLU())
 
-def _cropped(maps, like): return [m[..., :like.shape[2], :like.shape[3]] for m in maps]
+
+def _cropped(maps, like):
+    return [m[..., : like.shape[2], : like.shape[3]] for m in maps]
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #7b6050f7
 class EdgeBranch(nn.Module):
     "From the features of five stages to the logit of a class boundary."
-    def __init__(self,
-        channels:tuple[int, ...], # of each stage
-        strides:tuple[int, ...], # of each stage
+
+    def __init__(
+        self,
+        channels: tuple[int, ...],  # of each stage
+        strides: tuple[int, ...],  # of each stage
     ):
         super().__init__()
-        self.reduce = nn.ModuleList(_reduce(c, 32, 4, s//strides[1]) for c, s in zip(channels, strides))
-        self.read = nn.Conv2d(32*len(channels), 1, 1)
+        self.reduce = nn.ModuleList(_reduce(c, 32, 4, s // strides[1]) for c, s in zip(channels, strides))
+        self.read = nn.Conv2d(32 * len(channels), 1, 1)
 
-    def forward(self, features): # five (B, d_i, h_i, w_i) -> (B, h, w)
+    def forward(self, features):  # five (B, d_i, h_i, w_i) -> (B, h, w)
         reduced = [reduce(f) for reduce, f in zip(self.reduce, features)]
         return self.read(torch.cat(_cropped(reduced, reduced[1]), 1))[:, 0]
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #50a10e6c
 class DisplacementBranch(nn.Module):
     "From the features of five stages to the way to the middle of the object, (dy, dx) in pixels of the edge map."
-    def __init__(self,
-        channels:tuple[int, ...], # of each stage
-        strides:tuple[int, ...], # of each stage
+
+    def __init__(
+        self,
+        channels: tuple[int, ...],  # of each stage
+        strides: tuple[int, ...],  # of each stage
     ):
         super().__init__()
-        widths, groups, ups = (64, 128, 256, 256, 256), (8, 16, 16, 16, 16), (1, 1, 1, strides[3]//strides[2], strides[4]//strides[2])
+        widths, groups, ups = (
+            (64, 128, 256, 256, 256),
+            (8, 16, 16, 16, 16),
+            (1, 1, 1, strides[3] // strides[2], strides[4] // strides[2]),
+        )
         self.reduce = nn.ModuleList(_reduce(*a) for a in zip(channels, widths, groups, ups))
-        self.climb = _reduce(768, 256, 16, strides[2]//strides[1])
+        self.climb = _reduce(768, 256, 16, strides[2] // strides[1])
         self.read = nn.Sequential(_reduce(448, 256, 16), nn.Conv2d(256, 2, 1, bias=False))
         self.register_buffer('mean', torch.zeros(2))
 
-    def forward(self, features): # five (B, d_i, h_i, w_i) -> (B, 2, h, w)
+    def forward(self, features):  # five (B, d_i, h_i, w_i) -> (B, 2, h, w)
         d1, d2, *coarse = [reduce(f) for reduce, f in zip(self.reduce, features)]
         up = self.climb(torch.cat(_cropped(coarse, coarse[0]), 1))
         way = self.read(torch.cat(_cropped([d1, d2, up], d2), 1))
-        return way if self.training else way-self.mean[None, :, None, None]
+        return way if self.training else way - self.mean[None, :, None, None]
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #0304aa09
 class IRNet(nn.Module):
     "Edge branch, and displacement branch if asked for, on a frozen backbone."
-    def __init__(self,
-        recipe:Recipe, # `irn_...`
-        weights:str|None=None, # of the backbone; None = the recipe's
+
+    def __init__(
+        self,
+        recipe: Recipe,  # `irn_...`
+        weights: str | None = None,  # of the backbone; None = the recipe's
     ):
         super().__init__()
         self.recipe = recipe
-        self.backbone = build_backbone(recipe.irn_backbone, recipe.irn_weights if weights is None else weights, frozen_stages=5, precision=recipe.precision, flag='--irn-weights')
+        self.backbone = build_backbone(
+            recipe.irn_backbone,
+            recipe.irn_weights if weights is None else weights,
+            frozen_stages=5,
+            precision=recipe.precision,
+            flag='--irn-weights',
+        )
         shape = self.backbone.stage_channels, self.backbone.strides
-        self.edge, self.displacement = EdgeBranch(*shape), DisplacementBranch(*shape) if recipe.irn_displacement else None
+        self.edge, self.displacement = (
+            EdgeBranch(*shape),
+            DisplacementBranch(*shape) if recipe.irn_displacement else None,
+        )
         crop, radius = recipe.irn_crop, recipe.irn_radius
-        if (edges := -(-crop//self.stride)) < 2*radius-1: raise InputError(f'recipe: a crop of {crop} gives edges of {edges} pixels, too few for pairs closer than {radius}; raise irn_crop or lower irn_radius')
+        if (edges := -(-crop // self.stride)) < 2 * radius - 1:
+            raise InputError(
+                f'recipe: a crop of {crop} gives edges of {edges} pixels, too few for pairs closer than '
+                f'{radius}; raise irn_crop or lower irn_radius'
+            )
 
     @property
-    def stride(self): return self.backbone.strides[1]
+    def stride(self):
+        return self.backbone.strides[1]
 
-    def forward(self, images): # (B, 3, H, W) -> logits (B, h, w), displacement (B, 2, h, w) or None
-        with torch.no_grad(): features = self.backbone.stage_features(images)
+    def forward(self, images):  # (B, 3, H, W) -> logits (B, h, w), displacement (B, 2, h, w) or None
+        with torch.no_grad():
+            features = self.backbone.stage_features(images)
         return self.edge(features), self.displacement(features) if self.displacement else None
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #5d70600b
 def irnet_step(
-    net:IRNet, # in training mode
-    optimizer:torch.optim.Optimizer, # see `sgd`
-    images:Tensor, # (B, 3, H, W), normalised
-    labels:Tensor, # (B, H, W) uint8 ids, 255 = unsure
-    step:int=0, # from 0
-    steps:int=1, # in all
-)->dict[str, float]: # each loss term; this process's part of it
+    net: IRNet,  # in training mode
+    optimizer: torch.optim.Optimizer,  # see `sgd`
+    images: Tensor,  # (B, 3, H, W), normalised
+    labels: Tensor,  # (B, H, W) uint8 ids, 255 = unsure
+    step: int = 0,  # from 0
+    steps: int = 1,  # in all
+) -> dict[str, float]:  # each loss term; this process's part of it
     "One batch of IRNet's training."
     r, (edge, way) = unwrap(net).recipe, net(images)
     small = F.interpolate(labels[:, None].float(), edge.shape[1:], mode='nearest-exact')[:, 0].to(labels.dtype)
@@ -125,42 +155,45 @@ def irnet_step(
 # %% ../../nbs/2_refinement/04_irnet.ipynb #b73798a5
 @torch.inference_mode()
 def edge_map(
-    net:IRNet, # trained, in evaluation mode
-    image:Image.Image|np.ndarray, # RGB, (H, W, 3) uint8
-    device:str='cpu', # of the network
-)->tuple[Tensor, Tensor|None]: # (1, h, w) in [0, 1]; displacement (2, h, w) or None
+    net: IRNet,  # trained, in evaluation mode
+    image: Image.Image | np.ndarray,  # RGB, (H, W, 3) uint8
+    device: str = 'cpu',  # of the network
+) -> tuple[Tensor, Tensor | None]:  # (1, h, w) in [0, 1]; displacement (2, h, w) or None
     "Class boundaries of an image at the network's stride, on the CPU's or GPU's side where the network is."
     x = to_tensor(image)[None]
     logits, way = net(torch.cat([x, x.flip(-1)]).to(device))
-    return ((logits[:1]+logits[1:].flip(-1))/2).float().sigmoid(), None if way is None else way[0]
+    return ((logits[:1] + logits[1:].flip(-1)) / 2).float().sigmoid(), None if way is None else way[0]
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #802b43c2
 def pseudo_label(
-    walked:Tensor, # (n, h, w), at least 0, after `random_walk`
-    keys:Sequence[int], # (n,) class ids, 1..C
-    size:tuple[int, int], # (H, W) of the image
-    background:float=.25, # background score beside the maps
-    stride:int=4, # of the maps
-)->np.ndarray: # (H, W) uint8 class ids, 0 background
+    walked: Tensor,  # (n, h, w), at least 0, after `random_walk`
+    keys: Sequence[int],  # (n,) class ids, 1..C
+    size: tuple[int, int],  # (H, W) of the image
+    background: float = 0.25,  # background score beside the maps
+    stride: int = 4,  # of the maps
+) -> np.ndarray:  # (H, W) uint8 class ids, 0 background
     "The label of each pixel from walked maps."
     H, W = size
-    if not len(walked): return np.zeros(size, np.uint8)
+    if not len(walked):
+        return np.zeros(size, np.uint8)
     maps = F.interpolate(walked[None], scale_factor=stride, mode='bilinear', align_corners=False)[0, :, :H, :W]
-    return threshold_seeds((maps/maps.max().clamp_min(1e-12)).cpu().numpy(), keys, background)
+    return threshold_seeds((maps / maps.max().clamp_min(1e-12)).cpu().numpy(), keys, background)
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #d55b2caf
 def instance_clusters(
-    displacement:Tensor, # (2, h, w) of (dy, dx), pixels
-    iterations:int=300, # of following
-    near:float=2.5, # shorter displacements belong to a middle
-)->np.ndarray: # (h, w) int: cluster of each pixel, from 0
+    displacement: Tensor,  # (2, h, w) of (dy, dx), pixels
+    iterations: int = 300,  # of following
+    near: float = 2.5,  # shorter displacements belong to a middle
+) -> np.ndarray:  # (h, w) int: cluster of each pixel, from 0
     "Pixels grouped by the middle that their displacements lead to."
     _, h, w = displacement.shape
-    way, limit = displacement.float().cpu(), torch.tensor([h-1., w-1.])[:, None, None]
-    at = torch.stack(torch.meshgrid(torch.arange(h, dtype=torch.float32), torch.arange(w, dtype=torch.float32), indexing='ij'))
+    way, limit = displacement.float().cpu(), torch.tensor([h - 1.0, w - 1.0])[:, None, None]
+    at = torch.stack(
+        torch.meshgrid(torch.arange(h, dtype=torch.float32), torch.arange(w, dtype=torch.float32), indexing='ij')
+    )
     for _ in range(iterations):
-        grid = (2*at/limit.clamp_min(1)-1).flip(0).permute(1, 2, 0)[None]     # grid_sample wants (x, y) in [-1, 1]
-        at = torch.minimum((at+F.grid_sample(way[None], grid, align_corners=True)[0]).clamp_min(0), limit)
+        grid = (2 * at / limit.clamp_min(1) - 1).flip(0).permute(1, 2, 0)[None]  # grid_sample wants (x, y) in [-1, 1]
+        at = torch.minimum((at + F.grid_sample(way[None], grid, align_corners=True)[0]).clamp_min(0), limit)
     middles, _ = ndimage.label(way.norm(dim=0).numpy() < near)
     y, x = at.round().long().numpy()
     return np.unique(middles[y, x], return_inverse=True)[1].reshape(h, w)
@@ -169,34 +202,44 @@ def instance_clusters(
 @dataclass(frozen=True)
 class Instances:
     "The objects of an image; they don't overlap."
-    masks: np.ndarray # (H, W) uint8: 0 background, object i+1
-    keys: np.ndarray # (n,) uint8 class id of each object
-    scores: np.ndarray # (n,) float32 in [0, 1]
+
+    masks: np.ndarray  # (H, W) uint8: 0 background, object i+1
+    keys: np.ndarray  # (n,) uint8 class id of each object
+    scores: np.ndarray  # (n,) float32 in [0, 1]
+
 
 def instances(
-    maps:Tensor, # (n, h, w) CAMs in [0, 1]
-    keys:Sequence[int], # (n,) class ids, 1..C
-    edge:Tensor, # (1, h, w)
-    displacement:Tensor, # (2, h, w)
-    size:tuple[int, int], # (H, W) of the image
-    recipe:Recipe, # `walk_...`
-    stride:int=4, # of the maps
-    smallest:float=.01, # share of the image under which a piece doesn't count
-)->Instances:
+    maps: Tensor,  # (n, h, w) CAMs in [0, 1]
+    keys: Sequence[int],  # (n,) class ids, 1..C
+    edge: Tensor,  # (1, h, w)
+    displacement: Tensor,  # (2, h, w)
+    size: tuple[int, int],  # (H, W) of the image
+    recipe: Recipe,  # `walk_...`
+    stride: int = 4,  # of the maps
+    smallest: float = 0.01,  # share of the image under which a piece doesn't count
+) -> Instances:
     "Each class's map walks from each cluster by itself; connected pieces of the outcome are the objects."
     clusters = instance_clusters(displacement)
-    mass = np.stack([np.bincount(clusters.ravel(), m.cpu().numpy().ravel()) for m in maps]) if len(keys) else np.zeros((0, 1))
-    pairs = [divmod(int(i), mass.shape[1]) for i in np.argsort(-mass, axis=None, kind='stable')[:254] if mass.flat[i] > 0]       # (class, cluster), heavy ones first
-    if not pairs: return Instances(np.zeros(size, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.float32))
-    apart = torch.stack([maps[c]*torch.from_numpy(clusters == k).to(maps) for c, k in pairs])
+    mass = (
+        np.stack([np.bincount(clusters.ravel(), m.cpu().numpy().ravel()) for m in maps])
+        if len(keys)
+        else np.zeros((0, 1))
+    )
+    pairs = [
+        divmod(int(i), mass.shape[1]) for i in np.argsort(-mass, axis=None, kind='stable')[:254] if mass.flat[i] > 0
+    ]  # (class, cluster), heavy ones first
+    if not pairs:
+        return Instances(np.zeros(size, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.float32))
+    apart = torch.stack([maps[c] * torch.from_numpy(clusters == k).to(maps) for c, k in pairs])
     walked = random_walk(apart, edge, recipe.walk_radius, recipe.walk_beta, recipe.walk_steps)
-    won = pseudo_label(walked, np.arange(1, len(pairs)+1), size, recipe.walk_background, stride)
-    full = F.interpolate(walked[None], scale_factor=stride, mode='bilinear')[0, :, :size[0], :size[1]].cpu().numpy()
+    won = pseudo_label(walked, np.arange(1, len(pairs) + 1), size, recipe.walk_background, stride)
+    full = F.interpolate(walked[None], scale_factor=stride, mode='bilinear')[0, :, : size[0], : size[1]].cpu().numpy()
     masks, found = np.zeros(size, np.uint8), []
     for i, (c, _) in enumerate(pairs):
-        pieces, n = ndimage.label(won == i+1)
-        for piece in (pieces == p for p in range(1, n+1)):
-            if piece.sum() < smallest*piece.size or len(found) == 254: continue
-            found.append((keys[c], full[i][piece].max()/full.max()))
+        pieces, n = ndimage.label(won == i + 1)
+        for piece in (pieces == p for p in range(1, n + 1)):
+            if piece.sum() < smallest * piece.size or len(found) == 254:
+                continue
+            found.append((keys[c], full[i][piece].max() / full.max()))
             masks[piece] = len(found)
     return Instances(masks, np.array([k for k, _ in found], np.uint8), np.array([s for _, s in found], np.float32))

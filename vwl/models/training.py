@@ -16,53 +16,62 @@ from ..engine.trainer import Trainer, optimizer_step, poly, sgd
 
 # %% ../../nbs/1_method/07_training.ipynb #7581da3c
 def learning_rate_scale(
-    recipe:Recipe, # with `lr_classes`
-    n_classes:int, # L
-)->float: # in (0, 1]
-    "How much a recipe's rates are lowered for fewer classes than they were set for, since Eq. (11) is a mean over classes."
-    return min(1., n_classes/recipe.lr_classes) if recipe.lr_classes else 1.
+    recipe: Recipe,  # with `lr_classes`
+    n_classes: int,  # L
+) -> float:  # in (0, 1]
+    """How much a recipe's rates are lowered for fewer classes than they were set for, since Eq. (11) is a mean over
+    classes.
+    """
+    return min(1.0, n_classes / recipe.lr_classes) if recipe.lr_classes else 1.0
 
 # %% ../../nbs/1_method/07_training.ipynb #8e44a43d
 def make_optimizer(
-    net:Classifier, # its recipe has the rates
-)->torch.optim.SGD: # two groups, backbone and heads
+    net: Classifier,  # its recipe has the rates
+) -> torch.optim.SGD:  # two groups, backbone and heads
     "SGD over everything that learns, backbone and heads at their own rates."
     r, scale = net.recipe, learning_rate_scale(net.recipe, net.class_head.out_features)
     backbone = [p for p in net.backbone.parameters() if p.requires_grad]
     heads = [p for n, p in net.named_parameters() if not n.startswith('backbone.')]
-    return sgd([(backbone, scale*r.lr_backbone), (heads, scale*r.lr_heads)], r.momentum, r.weight_decay)
+    return sgd([(backbone, scale * r.lr_backbone), (heads, scale * r.lr_heads)], r.momentum, r.weight_decay)
 
 # %% ../../nbs/1_method/07_training.ipynb #9d9e278b
 def train_step(
-    net:Classifier, # in training mode
-    optimizer:torch.optim.Optimizer, # see `make_optimizer`
-    images:Tensor, # (B, 3, H, W), normalised
-    labels:Tensor, # (B, C) of 0 and 1
-    step:int=0, # from 0; sets the learning rate, and a sampled codebook is drawn at 0
-    steps:int=1, # in all
-)->dict[str, float]: # each loss term; this process's part of it, where several share the batch
+    net: Classifier,  # in training mode
+    optimizer: torch.optim.Optimizer,  # see `make_optimizer`
+    images: Tensor,  # (B, 3, H, W), normalised
+    labels: Tensor,  # (B, C) of 0 and 1
+    step: int = 0,  # from 0; sets the learning rate, and a sampled codebook is drawn at 0
+    steps: int = 1,  # in all
+) -> dict[str, float]:  # each loss term; this process's part of it, where several share the batch
     "One batch of Algorithm 1."
     scores, part, net = net(images), world().shard_fraction(len(images)), unwrap(net)
     r = net.recipe
     samples = step == 0 and r.words != 'none' and r.codebook_init == 'sampled'
     if samples and r.words == 'learned':
         sample_initial_codebook(net, scores)
-        scores = net.add_words(scores)                                        # the same features, the new words
-    terms = {k: part*v for k, v in loss_terms(net, scores, labels).items()}
-    if r.words == 'memory': update_memory_bank(net, scores)
+        scores = net.add_words(scores)  # the same features, the new words
+    terms = {k: part * v for k, v in loss_terms(net, scores, labels).items()}
+    if r.words == 'memory':
+        update_memory_bank(net, scores)
     loss = total_loss(terms, dict(word=r.word_weight, freq=r.frequency_weight, decov=r.decov_weight))
     optimizer_step(optimizer, [loss], poly(step, steps, r.poly_power))
-    if samples and r.words == 'memory': sample_initial_codebook(net, scores)
+    if samples and r.words == 'memory':
+        sample_initial_codebook(net, scores)
     return {k: v.item() for k, v in terms.items()}
 
 # %% ../../nbs/1_method/07_training.ipynb #58e10da2
 def collapse_warning(
-    trainer:Trainer, # of a classifier, after an epoch
-    base_rate:float, # `base_rate_loss` of its images
-)->str: # '' if all is well
+    trainer: Trainer,  # of a classifier, after an epoch
+    base_rate: float,  # `base_rate_loss` of its images
+) -> str:  # '' if all is well
     "What to tell the user if the last epoch's class loss is that of a classifier that doesn't look, or worse."
     loss, r = trainer.history[-1]['cls'], trainer.net.recipe
-    if loss < .97*base_rate: return ''
+    if loss < 0.97 * base_rate:
+        return ''
     rates = '/'.join(f'{g["first_lr"]:g}' for g in trainer.optimizer.param_groups)
-    return (f'the classifier has learned nothing yet: its loss is {loss:.3f}, and scores that ignore the image cost {base_rate:.3f}. '
-            f'If this stays, lower the learning rates (now {rates} for {trainer.net.class_head.out_features} classes, pooling {r.pooling}) or train longer.')
+    return (
+        f'the classifier has learned nothing yet: its loss is {loss:.3f}, and scores that ignore the image '
+        f'cost {base_rate:.3f}. '
+        f'If this stays, lower the learning rates (now {rates} for {trainer.net.class_head.out_features} '
+        f'classes, pooling {r.pooling}) or train longer.'
+    )

@@ -6,7 +6,8 @@
 __all__ = ['image_keys', 'make_cams', 'import_cams', 'export_cams']
 
 # %% ../../nbs/5_program/12_cams.ipynb #c913be8f
-import shutil, torch
+import shutil
+import torch
 from functools import partial
 from pathlib import Path
 import numpy as np
@@ -27,71 +28,95 @@ from .run import Run
 
 # %% ../../nbs/5_program/12_cams.ipynb #c804852b
 def image_keys(
-    net:Classifier, # trained
-    image:np.ndarray, # (H, W, 3) uint8 RGB
-    given:np.ndarray, # (C,) of 0 and 1, the image's tags
-    recipe:Recipe, # `tags`, `tag_threshold`
-)->list[int]: # classes, 0..C-1
+    net: Classifier,  # trained
+    image: np.ndarray,  # (H, W, 3) uint8 RGB
+    given: np.ndarray,  # (C,) of 0 and 1, the image's tags
+    recipe: Recipe,  # `tags`, `tag_threshold`
+) -> list[int]:  # classes, 0..C-1
     "The classes whose maps are kept: the image's tags, or those the classifier finds."
-    if recipe.tags == 'given': return np.flatnonzero(given).tolist()
+    if recipe.tags == 'given':
+        return np.flatnonzero(given).tolist()
     scores = scores_of_image(net, image).classes[0]
     return (scores.sigmoid() > recipe.tag_threshold).nonzero().flatten().tolist()
 
 # %% ../../nbs/5_program/12_cams.ipynb #d80e2af3
 def make_cams(
-    run:Run, # trained before
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes that read images
+    run: Run,  # trained before
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes that read images
 ):
     "Class activation maps of the scored images into `cams/`, one file an image."
     todo, r = unfinished(run, run.scored.names, lambda name: [run.cam_path(name)]), run.recipe
     if todo:
         device = pick_device(device)
         net = load_classifier(run, device)
-        for i, (_, (image, *scaled)) in zip(todo, over_images(partial(read_working_image, scales=(1., *r.scales)), run, todo, workers)):
+        for i, (_, (image, *scaled)) in zip(
+            todo, over_images(partial(read_working_image, scales=(1.0, *r.scales)), run, todo, workers)
+        ):
             size, keys = image.shape[:2], image_keys(net, image, run.scored.labels[i], r)
             maps = multi_scale_maps(net.maps, scaled, keys, strided_size(*size), r.flip, r.flip_merge, device)
-            log_file(run, save_cams(run.cam_path(run.scored.names[i]), normalise_maps(maps), [k+1 for k in keys], size, r.cam_bits))
+            log_file(
+                run,
+                save_cams(
+                    run.cam_path(run.scored.names[i]), normalise_maps(maps), [k + 1 for k in keys], size, r.cam_bits
+                ),
+            )
     write_stage_manifest(run, 'cams')
 
 # %% ../../nbs/5_program/12_cams.ipynb #601d22df
 def import_cams(
-    run:Run, # its recipe and images; a classifier isn't needed
-    folder:Path|str, # with `NAME.npy` for each image, see `read_published_cams`
-    trusted:bool=False, # the user trusts the files' source; they are pickles
-)->tuple[int, int]: # how many came, of how many images to learn from or scored
-    "Maps in the published layout into `cams/`; the scored images need theirs, IRNet all. What was made with other maps goes."
+    run: Run,  # its recipe and images; a classifier isn't needed
+    folder: Path | str,  # with `NAME.npy` for each image, see `read_published_cams`
+    trusted: bool = False,  # the user trusts the files' source; they are pickles
+) -> tuple[int, int]:  # how many came, of how many images to learn from or scored
+    """Maps in the published layout into `cams/`; the scored images need theirs, IRNet all. What was made with other
+    maps goes.
+    """
     images, r, folder = run.labelled, run.recipe, Path(folder)
-    if not folder.is_dir(): raise InputError(f'{folder}: no such folder')
-    there = [i for i, n in enumerate(images.names) if (folder/f'{n}.npy').is_file()]
-    if missing := sorted(set(run.scored.names)-{images.names[i] for i in there}): raise InputError(f'{folder/missing[0]}.npy: no such file ({len(missing)} in all); every scored image needs its maps')
-    for i in progress(there): _published(run, images, i, folder, trusted)          # all are right before anything goes
+    if not folder.is_dir():
+        raise InputError(f'{folder}: no such folder')
+    there = [i for i, n in enumerate(images.names) if (folder / f'{n}.npy').is_file()]
+    if missing := sorted(set(run.scored.names) - {images.names[i] for i in there}):
+        raise InputError(
+            f'{folder / missing[0]}.npy: no such file ({len(missing)} in all); every scored image needs its maps'
+        )
+    for i in progress(there):
+        _published(run, images, i, folder, trusted)  # all are right before anything goes
     for stage in stages_after(r, 'cams'):
-        if (run.folder/stage).exists(): shutil.rmtree(run.folder/stage)
+        if (run.folder / stage).exists():
+            shutil.rmtree(run.folder / stage)
     for i in progress(there):
         maps, keys, size = _published(run, images, i, folder, trusted)
         log_file(run, save_cams(run.cam_path(images.names[i]), torch.from_numpy(maps), keys, size, r.cam_bits))
     log_file(run, write_json(run.imported, dict(folder=str(folder.resolve()))))
-    write_manifest(run.folder/'cams')
+    write_manifest(run.folder / 'cams')
     return len(there), len(images)
+
 
 def _published(run, images, i, folder, trusted):
     "(maps, keys, size) of one image; `InputError` if they aren't those of its tags."
-    path, size = folder/f'{images.names[i]}.npy', working_size(*images.image(i).size[::-1], run.recipe.cam_long_side)
+    path, size = folder / f'{images.names[i]}.npy', working_size(*images.image(i).size[::-1], run.recipe.cam_long_side)
     maps, keys = read_published_cams(path, size, len(images.classes), trusted)
-    named = [images.classes[k-1] for k in sorted(keys)]
+    named = [images.classes[k - 1] for k in sorted(keys)]
     if run.recipe.tags == 'given' and tuple(named) != images.tags(i):
-        raise InputError(f'{path}: has maps of {" ".join(named) or "no class"}, but the tags are {" ".join(images.tags(i)) or "none"}; are its classes in the order of classes.txt? To take them as they are: --tags predicted')
+        raise InputError(
+            f'{path}: has maps of {" ".join(named) or "no class"}, but the tags are '
+            f'{" ".join(images.tags(i)) or "none"}; are its classes in the order of classes.txt? To take '
+            'them as they are: --tags predicted'
+        )
     return maps, keys, size
 
+
 def export_cams(
-    run:Run, # with a classifier, or with CAMs
-    folder:Path|str, # for `NAME.npy`
-    device:str='auto', # for maps that aren't there yet
-    workers:int=0, # processes that read images
+    run: Run,  # with a classifier, or with CAMs
+    folder: Path | str,  # for `NAME.npy`
+    device: str = 'auto',  # for maps that aren't there yet
+    workers: int = 0,  # processes that read images
 ):
     "The scored images' maps in the published layout; with `run.with_images(...)` those of other images."
     make_cams(run, device, workers)
     for i in progress(world().shard(range(len(run.scored)))):
         name, size = run.scored.names[i], working_size(*run.scored.image(i).size[::-1], run.recipe.cam_long_side)
-        write_published_cams(Path(folder)/f'{name}.npy', *load_cams(run.cam_path(name), size, strided_size(*size)), size)
+        write_published_cams(
+            Path(folder) / f'{name}.npy', *load_cams(run.cam_path(name), size, strided_size(*size)), size
+        )

@@ -25,50 +25,85 @@ from .training import fit_network, is_trained, save_network
 
 # %% ../../nbs/5_program/11_classifier.ipynb #356636b8
 def classifier_trainer(
-    recipe:Recipe, # all settings
-    images:ImageSet, # with tags
-    device:str='cpu', # torch device
-    workers:int=0, # processes that load images
-    weights:str|None=None, # initial weights of the backbone; None = the recipe's
-)->Trainer:
+    recipe: Recipe,  # all settings
+    images: ImageSet,  # with tags
+    device: str = 'cpu',  # torch device
+    workers: int = 0,  # processes that load images
+    weights: str | None = None,  # initial weights of the backbone; None = the recipe's
+) -> Trainer:
     "Algorithm 1 over a set of images; `InputError` where training can't learn anything or can't begin."
     r = recipe
     torch.manual_seed(r.seed)
     net = to_device(Classifier(r, len(images.classes), weights), r, device)
     _check_trainable(r, images, net.backbone)
-    crops = lambda epoch: TrainingCrops(images, r.long_side, r.crop, r.seed, epoch)
-    return Trainer(net, make_optimizer(net), train_step, crops, r.batch_size, epochs=r.epochs, stop=r.kept_epoch, device=device, workers=workers)
+
+    def crops(epoch):
+        return TrainingCrops(images, r.long_side, r.crop, r.seed, epoch)
+
+    return Trainer(
+        net,
+        make_optimizer(net),
+        train_step,
+        crops,
+        r.batch_size,
+        epochs=r.epochs,
+        stop=r.kept_epoch,
+        device=device,
+        workers=workers,
+    )
+
 
 def _check_trainable(r, images, backbone):
     "`InputError` if images or crops can't teach anything."
-    if base_rate_loss(torch.from_numpy(images.labels)) < 1e-3: raise InputError(f'{images.root}: every image has the same tags, so there is nothing to tell apart; add images with other tags')
-    side = -(-r.crop//backbone.strides[-1])
+    if base_rate_loss(torch.from_numpy(images.labels)) < 1e-3:
+        raise InputError(
+            f'{images.root}: every image has the same tags, so there is nothing to tell apart; add images with '
+            'other tags'
+        )
+    side = -(-r.crop // backbone.strides[-1])
     if r.remainder == 'drop' and 'hp' in (r.pooling, r.word_pooling) and side < max(r.splits, default=1):
-        raise InputError(f'recipe: a crop of {r.crop} gives {side}x{side} features, too few for splits {r.splits}; raise crop, lower splits, or use remainder cover')
+        raise InputError(
+            f'recipe: a crop of {r.crop} gives {side}x{side} features, too few for splits {r.splits}; raise '
+            'crop, lower splits, or use remainder cover'
+        )
 
 # %% ../../nbs/5_program/11_classifier.ipynb #5b14eea0
 def train_classifier(
-    run:Run, # images and recipe
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes that load images
-    say:Callable[[str], None]=print, # for lines to the user
-)->Path: # the weights
+    run: Run,  # images and recipe
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes that load images
+    say: Callable[[str], None] = print,  # for lines to the user
+) -> Path:  # the weights
     "Algorithm 1 into `classifier/`; goes on from the last checkpoint."
-    if is_trained(run, 'classifier'): return run.weights
+    if is_trained(run, 'classifier'):
+        return run.weights
     r, base_rate = run.recipe, base_rate_loss(torch.from_numpy(run.train.labels))
-    about = f'{r.backbone}, pooling {r.pooling}, words {r.words}, {len(run.train)} images, {len(run.train.classes)} classes'
-    warn_after_epoch = lambda trainer: collapse_warning(trainer, base_rate)
-    trainer = fit_network(run, 'classifier', lambda weights: classifier_trainer(r, run.train, pick_device(device), workers, weights), about, say, warn_after_epoch)
+    about = (
+        f'{r.backbone}, pooling {r.pooling}, words {r.words}, {len(run.train)} images, {len(run.train.classes)} classes'
+    )
+
+    def warn_after_epoch(trainer):
+        return collapse_warning(trainer, base_rate)
+
+    trainer = fit_network(
+        run,
+        'classifier',
+        lambda weights: classifier_trainer(r, run.train, pick_device(device), workers, weights),
+        about,
+        say,
+        warn_after_epoch,
+    )
     save_network(run, 'classifier', trainer, base_rate=base_rate, collapsed=bool(warn_after_epoch(trainer)))
     return run.weights
 
 # %% ../../nbs/5_program/11_classifier.ipynb #040113c1
 def load_classifier(
-    run:Run, # trained before
-    device:str='cpu', # torch device
-)->Classifier: # in evaluation mode
+    run: Run,  # trained before
+    device: str = 'cpu',  # torch device
+) -> Classifier:  # in evaluation mode
     "The run's network with its weights."
-    if not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {train_first(run)}')
+    if not run.weights.exists():
+        raise InputError(f'{run.weights}: not there yet; {train_first(run)}')
     require_intact(run, [run.weights], 'train DATA --out')
     net = Classifier(run.recipe, len(run.train.classes), weights='none')
     load_weights(net, run.weights, spare=())

@@ -16,8 +16,10 @@ from .manifest import log_file
 from .run import Run
 
 # %% ../../nbs/5_program/10_images.ipynb #82813f39
-def read_working_image(run, scales=(1.,)):
-    "A run's one image, as large as it is worked on: (its own (width, height); (H, W, 3) uint8 at each scale). Runs in a worker process."
+def read_working_image(run, scales=(1.0,)):
+    """A run's one image, as large as it is worked on: (its own (width, height); (H, W, 3) uint8 at each scale). Runs
+    in a worker process.
+    """
     photograph = run.scored.image(0)
     image = working_image(photograph, run.recipe.cam_long_side)
     return photograph.size, [np.asarray(resize(image, s)) for s in scales]
@@ -26,14 +28,23 @@ def read_working_image(run, scales=(1.,)):
 def save_mask(run, path, seed, size):
     "A mask at the photograph's (width, height)."
     image = Image.fromarray(seed)
-    log_file(run, save_label(path, seed if image.size == size else np.asarray(image.resize(size, Image.Resampling.NEAREST))))
+    log_file(
+        run, save_label(path, seed if image.size == size else np.asarray(image.resize(size, Image.Resampling.NEAREST)))
+    )
 
 # %% ../../nbs/5_program/10_images.ipynb #a240bf0f
 def over_images(
-    function:Callable[[Run], object], # called with a run of one image; picklable
-    run:Run, # whose scored images are gone through
-    indices:Sequence[int], # which of them
-    workers:int, # processes; 0 = this one
-)->Iterable: # what `function` returns, in order
+    function: Callable[[Run], object],  # called with a run of one image; picklable
+    run: Run,  # whose scored images are gone through
+    indices: Sequence[int],  # which of them
+    workers: int,  # processes; 0 = this one
+) -> Iterable:  # what `function` returns, in order
     "Call `function` with the run of each image alone, under a progress bar, in worker processes if there are any."
-    return progress(parallel_map(function, (run.single_image(i) for i in indices), min(workers, len(indices)), run.folder), len(indices)) if len(indices) else ()
+    return (
+        progress(
+            parallel_map(function, (run.single_image(i) for i in indices), min(workers, len(indices)), run.folder),
+            len(indices),
+        )
+        if len(indices)
+        else ()
+    )

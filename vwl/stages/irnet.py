@@ -30,34 +30,56 @@ from .training import fit_network, initial_weights, is_trained, save_network
 
 # %% ../../nbs/5_program/14_irnet.ipynb #4e3dfc00
 def irnet_trainer(
-    recipe:Recipe, # all settings
-    images:ImageSet, # to train on
-    label:Callable[[int], np.ndarray], # i -> `confident_label` of image i
-    device:str='cpu', # torch device
-    workers:int=0, # processes that load images
-    weights:str|None=None, # of the backbone; None = the recipe's
-)->Trainer:
+    recipe: Recipe,  # all settings
+    images: ImageSet,  # to train on
+    label: Callable[[int], np.ndarray],  # i -> `confident_label` of image i
+    device: str = 'cpu',  # torch device
+    workers: int = 0,  # processes that load images
+    weights: str | None = None,  # of the backbone; None = the recipe's
+) -> Trainer:
     "IRNet's training, with two rates for two branches."
     r = recipe
     torch.manual_seed(r.seed)
     net = to_device(IRNet(r, weights), r, device)
-    branches = [(list(net.edge.parameters()), r.irn_lr), (list(net.displacement.parameters()) if net.displacement else [], r.irn_lr_displacement)]
-    crops = lambda epoch: LabelledCrops(images, label, r.irn_scales, r.irn_crop, r.seed, epoch, between=True, long_side=r.cam_long_side)
-    return Trainer(net, sgd(branches, r.irn_momentum, r.irn_weight_decay), irnet_step, crops, r.irn_batch_size, epochs=r.irn_epochs, device=device, workers=workers)
+    branches = [
+        (list(net.edge.parameters()), r.irn_lr),
+        (list(net.displacement.parameters()) if net.displacement else [], r.irn_lr_displacement),
+    ]
+
+    def crops(epoch):
+        return LabelledCrops(
+            images, label, r.irn_scales, r.irn_crop, r.seed, epoch, between=True, long_side=r.cam_long_side
+        )
+
+    return Trainer(
+        net,
+        sgd(branches, r.irn_momentum, r.irn_weight_decay),
+        irnet_step,
+        crops,
+        r.irn_batch_size,
+        epochs=r.irn_epochs,
+        device=device,
+        workers=workers,
+    )
 
 # %% ../../nbs/5_program/14_irnet.ipynb #0cd95b7e
 @torch.inference_mode()
 def set_mean_shift(
-    net:IRNet, # trained, with a displacement branch
-    images:ImageSet, # to take the mean over
-    device:str='cpu', # of the network
+    net: IRNet,  # trained, with a displacement branch
+    images: ImageSet,  # to take the mean over
+    device: str = 'cpu',  # of the network
 ):
     "Make the mean displacement over the images, their upper left corners of a crop's size, 0 from now on."
     net.eval()
     net.displacement.mean.zero_()
-    corners = (np.asarray(working_image(images.image(i), net.recipe.cam_long_side))[:net.recipe.irn_crop, :net.recipe.irn_crop] for i in world().shard(range(len(images))))
+    corners = (
+        np.asarray(working_image(images.image(i), net.recipe.cam_long_side))[
+            : net.recipe.irn_crop, : net.recipe.irn_crop
+        ]
+        for i in world().shard(range(len(images)))
+    )
     total = sum((net(to_tensor(c)[None].to(device))[1].mean((0, 2, 3)) for c in corners), torch.zeros(2, device=device))
-    net.displacement.mean.copy_(world().all_reduce(total)/len(images))
+    net.displacement.mean.copy_(world().all_reduce(total) / len(images))
 
 # %% ../../nbs/5_program/14_irnet.ipynb #5d241019
 def _confident(run):
@@ -65,51 +87,71 @@ def _confident(run):
     name, r, image = run.scored.names[0], run.recipe, run.scored.image(0)
     pixels = np.asarray(working_image(image, r.cam_long_side))
     cams, keys = load_cams(run.cam_path(name), pixels.shape[:2])
-    save_mask(run, run.confident_label_path(name), confident_label(pixels, cams, keys, r.irn_foreground, r.irn_background, r.irn_crf), image.size)
+    save_mask(
+        run,
+        run.confident_label_path(name),
+        confident_label(pixels, cams, keys, r.irn_foreground, r.irn_background, r.irn_crf),
+        image.size,
+    )
 
 # %% ../../nbs/5_program/14_irnet.ipynb #d3548ea6
 @dataclass(frozen=True)
 class StoredLabels:
     "Labels of images from a run's folder; picklable, for loader processes."
-    images: ImageSet # whose labels
-    folder: Path # where `NAME.png` are
 
-    def __call__(self, i:int)->np.ndarray: # (H, W) uint8: 0 background, 1..C, 255 void
-        path = self.folder/f'{self.images.names[i]}.png'
+    images: ImageSet  # whose labels
+    folder: Path  # where `NAME.png` are
+
+    def __call__(self, i: int) -> np.ndarray:  # (H, W) uint8: 0 background, 1..C, 255 void
+        path = self.folder / f'{self.images.names[i]}.png'
         label = load_label(path)
         if (wrong := label[(label > len(self.images.classes)) & (label != 255)]).size:
-            raise InputError(f'{path}: has id {wrong.max()}, but ids go from 0 to {len(self.images.classes)} (and 255 for void); delete it and make it again')
+            raise InputError(
+                f'{path}: has id {wrong.max()}, but ids go from 0 to {len(self.images.classes)} (and 255 for '
+                'void); delete it and make it again'
+            )
         return label
 
 # %% ../../nbs/5_program/14_irnet.ipynb #c885b851
 def train_irnet(
-    run:Run, # with a trained classifier
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes that load images and compute CRFs
-    say:Callable[[str], None]=print, # for lines to the user
-)->Path: # the weights
+    run: Run,  # with a trained classifier
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes that load images and compute CRFs
+    say: Callable[[str], None] = print,  # for lines to the user
+) -> Path:  # the weights
     "Maps and confident labels of the images to learn from, then IRNet's training, into `irnet/`."
     r = run.recipe
-    if is_trained(run, 'irnet'): return run.network('irnet')
+    if is_trained(run, 'irnet'):
+        return run.network('irnet')
     learn = run.with_images(run.train)
     make_cams(learn, device, workers)
-    for _ in over_images(_confident, learn, unfinished(run, run.train.names, lambda name: [run.confident_label_path(name)]), workers): pass
+    for _ in over_images(
+        _confident, learn, unfinished(run, run.train.names, lambda name: [run.confident_label_path(name)]), workers
+    ):
+        pass
     world().barrier()
-    labels = StoredLabels(run.train, run.folder/'irnet'/'labels')
-    make = lambda weights: irnet_trainer(r, run.train, labels, pick_device(device), workers, weights or initial_weights(run, r.irn_weights))
+    labels = StoredLabels(run.train, run.folder / 'irnet' / 'labels')
+
+    def make(weights):
+        return irnet_trainer(
+            r, run.train, labels, pick_device(device), workers, weights or initial_weights(run, r.irn_weights)
+        )
+
     trainer = fit_network(run, 'irnet', make, f'IRNet on {r.irn_backbone}, {len(run.train)} images', say)
-    if r.irn_displacement: set_mean_shift(trainer.net, run.scored, trainer.device)
+    if r.irn_displacement:
+        set_mean_shift(trainer.net, run.scored, trainer.device)
     save_network(run, 'irnet', trainer)
     return run.network('irnet')
 
 # %% ../../nbs/5_program/14_irnet.ipynb #2cb8fe50
 def load_irnet(
-    run:Run, # with IRNet trained
-    device:str='cpu', # torch device
-)->IRNet: # in evaluation mode
+    run: Run,  # with IRNet trained
+    device: str = 'cpu',  # torch device
+) -> IRNet:  # in evaluation mode
     "The run's IRNet with its weights."
     path = run.network('irnet')
-    if not path.exists(): raise InputError(f'{path}: not there yet; train it: vwl irnet {run.folder}')
+    if not path.exists():
+        raise InputError(f'{path}: not there yet; train it: vwl irnet {run.folder}')
     require_intact(run, [path], 'irnet')
     net = IRNet(run.recipe, 'none')
     load_weights(net, path, spare=())

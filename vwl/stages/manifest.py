@@ -6,35 +6,53 @@
 __all__ = ['stage_folder', 'log_file', 'file_states', 'intact', 'unfinished', 'write_stage_manifest', 'require_intact']
 
 # %% ../../nbs/5_program/08_manifest.ipynb #8daf6351
-import itertools, sys
+import itertools
+import sys
 from ..engine.files import log_checksum, read_checksums, write_manifest, checksum
 from ..engine.processes import world
 from ..errors import InputError
 
 # %% ../../nbs/5_program/08_manifest.ipynb #43172f12
-def stage_folder(run, path): return run.folder/path.relative_to(run.folder).parts[0]
+def stage_folder(run, path):
+    return run.folder / path.relative_to(run.folder).parts[0]
 
-def log_file(run, path, name=None): log_checksum(stage_folder(run, name or path), path, name)
+
+def log_file(run, path, name=None):
+    log_checksum(stage_folder(run, name or path), path, name)
 
 # %% ../../nbs/5_program/08_manifest.ipynb #2e897743
 def file_states(run, paths):
     "'whole', 'gone', 'new' (a kill came before its sum) or 'damaged' for each of the files of one stage."
     folder = None
     for path in paths:
-        if folder is None: folder = stage_folder(run, path); sums = read_checksums(folder)
+        if folder is None:
+            folder = stage_folder(run, path)
+            sums = read_checksums(folder)
         known = sums.get(path.relative_to(folder).as_posix())
-        yield 'gone' if not path.exists() else 'new' if known is None else 'whole' if checksum(path) in known else 'damaged'
+        yield (
+            'gone'
+            if not path.exists()
+            else 'new'
+            if known is None
+            else 'whole'
+            if checksum(path) in known
+            else 'damaged'
+        )
 
 # %% ../../nbs/5_program/08_manifest.ipynb #c1ff836a
 def intact(run, paths):
     "Whether each of some files of one stage is there as it was written; says which are damaged."
     paths, same = itertools.tee(paths)
     for path, state in zip(paths, file_states(run, same)):
-        if state == 'damaged': print(f'  {path}: damaged since it was written; made again', file=sys.stderr)
+        if state == 'damaged':
+            print(f'  {path}: damaged since it was written; made again', file=sys.stderr)
         yield state == 'whole'
 
+
 def unfinished(run, names, paths_of):
-    "Which of this process's share of images lack any of their files of one stage, `paths_of(name)`, or have damaged ones."
+    """Which of this process's share of images lack any of their files of one stage, `paths_of(name)`, or have damaged
+    ones.
+    """
     mine = world().shard(range(len(names)))
     whole = intact(run, (p for i in mine for p in paths_of(names[i])))
     return [i for i in mine if not all([next(whole) for _ in paths_of(names[i])])]
@@ -43,11 +61,17 @@ def unfinished(run, names, paths_of):
 def write_stage_manifest(run, stage):
     "Wait for all processes; then the sums of a stage's files are put in order."
     world().barrier()
-    if world().first: write_manifest(run.folder/stage)
+    if world().first:
+        write_manifest(run.folder / stage)
     world().barrier()
+
 
 def require_intact(run, paths, command):
     "`InputError` if any of these files of one stage is damaged."
     paths, same = itertools.tee(paths)
     damaged = [p for p, state in zip(paths, file_states(run, same)) if state == 'damaged']
-    if damaged: raise InputError(f'{damaged[0]}: damaged or changed since it was written ({len(damaged)} in all); delete it and make it again: vwl {command} {run.folder}')
+    if damaged:
+        raise InputError(
+            f'{damaged[0]}: damaged or changed since it was written ({len(damaged)} in all); delete it and '
+            f'make it again: vwl {command} {run.folder}'
+        )

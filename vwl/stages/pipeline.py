@@ -23,19 +23,23 @@ from ..engine.settings import preset
 
 # %% ../../nbs/5_program/19_pipeline.ipynb #f9ac5127
 def run_pipeline(
-    data:Path|str, # folder of images with tags.csv
-    out:Path|str, # run folder
-    recipe:Recipe, # all settings; with `seg_labels='masks'` only the segmentation network is trained
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes for images and CRF
-    say:Callable[[str], None]=print, # for lines to the user
-    until:str='predictions', # last stage: 'seeds', 'pseudo_labels' or 'predictions'
-)->Run:
-    "From tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels, DeepLabV2, scores. Whatever is there already is kept."
+    data: Path | str,  # folder of images with tags.csv
+    out: Path | str,  # run folder
+    recipe: Recipe,  # all settings; with `seg_labels='masks'` only the segmentation network is trained
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes for images and CRF
+    say: Callable[[str], None] = print,  # for lines to the user
+    until: str = 'predictions',  # last stage: 'seeds', 'pseudo_labels' or 'predictions'
+) -> Run:
+    """From tags to masks: classifier, CAMs, seeds, IRNet, pseudo labels, DeepLabV2, scores. Whatever is there already
+    is kept.
+    """
     run, last = make_run(data, out, recipe), ('seeds', 'pseudo_labels', 'predictions').index(until)
     if recipe.seg_labels != 'masks':
-        if run.imported.exists(): say('the maps were imported: no classifier is trained')
-        else: train_classifier(run, device, workers, say)
+        if run.imported.exists():
+            say('the maps were imported: no classifier is trained')
+        else:
+            train_classifier(run, device, workers, say)
         make_cams(run, device, workers)
         make_seeds(run, workers)
         if last > 0 and (recipe.seg_labels == 'pseudo' or until == 'pseudo_labels'):
@@ -48,14 +52,29 @@ def run_pipeline(
     return run
 
 # %% ../../nbs/5_program/19_pipeline.ipynb #d6edc782
-TINY = dict(epochs=1, crop=48, long_side=(40, 56), batch_size=8, n_words=8, scales=(1.,), irn_epochs=1, irn_crop=48, irn_batch_size=8,
-            seg_steps=4, seg_crop=48, seg_batch_size=8) # of recipe `toy`
+TINY = dict(
+    epochs=1,
+    crop=48,
+    long_side=(40, 56),
+    batch_size=8,
+    n_words=8,
+    scales=(1.0,),
+    irn_epochs=1,
+    irn_crop=48,
+    irn_batch_size=8,
+    seg_steps=4,
+    seg_crop=48,
+    seg_batch_size=8,
+)  # of recipe `toy`
+
 
 def example_run(
-    folder:Path|str, # gets `scenes/` and `run/`
-    until:str='predictions', # see `run_pipeline`
-    **changes, # fields of the recipe
-)->Run:
+    folder: Path | str,  # gets `scenes/` and `run/`
+    until: str = 'predictions',  # see `run_pipeline`
+    **changes,  # fields of the recipe
+) -> Run:
     "A run of recipe `toy` at the sizes of `TINY` on 24 generated scenes."
-    data = write_scenes(Path(folder)/'scenes', 24)
-    return run_pipeline(data, Path(folder)/'run', preset('toy', **TINY | changes), 'cpu', say=lambda line: None, until=until)
+    data = write_scenes(Path(folder) / 'scenes', 24)
+    return run_pipeline(
+        data, Path(folder) / 'run', preset('toy', **TINY | changes), 'cpu', say=lambda line: None, until=until
+    )

@@ -30,70 +30,104 @@ def _predict(item):
     name, r, image = run.val.names[0], run.recipe, run.val.image(0)
     if r.predict_crf != 'none':
         pixels = np.asarray(working_image(image, r.cam_long_side))
-        save_mask(run, run.prediction_path('crf', name), crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predict_crf]), image.size)
+        save_mask(
+            run,
+            run.prediction_path('crf', name),
+            crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predict_crf]),
+            image.size,
+        )
     save_mask(run, run.prediction_path('network', name), label, image.size)
     return bool(label.any())
 
+
 def make_predictions(
-    run:Run, # with a segmentation network
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes for the CRF
-    say:Callable[[str], None]=print, # for lines to the user
+    run: Run,  # with a segmentation network
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes for the CRF
+    say: Callable[[str], None] = print,  # for lines to the user
 ):
     "Masks of the validation images into `predictions/`; what is there already is kept."
     _predict_images(run.with_images(run.val), run.network('segmentation'), device, workers, say)
+
 
 def _predict_images(run, weights, device, workers, say):
     "Masks of a run's images by the network in `weights`."
     r = run.recipe
     kinds = ('network',) if r.predict_crf == 'none' else ('crf', 'network')
     todo = unfinished(run, run.val.names, lambda name: [run.prediction_path(k, name) for k in kinds])
-    if todo: _predict_these(run, weights, todo, device, workers, say)
+    if todo:
+        _predict_these(run, weights, todo, device, workers, say)
     write_stage_manifest(run, 'predictions')
+
 
 def _predict_these(run, weights, todo, device, workers, say):
     "Masks of some of a run's images."
     r = run.recipe
-    if not weights.exists(): raise InputError(f'{weights}: not there yet; train it: vwl segment {weights.parent.parent}')
+    if not weights.exists():
+        raise InputError(f'{weights}: not there yet; train it: vwl segment {weights.parent.parent}')
     require_intact(replace(run, folder=weights.parent.parent), [weights], 'segment')
     device = pick_device(device)
-    net = load_segmentation(weights, r, len(run.val.classes)+1, device)
-    readers = workers//2 if r.predict_crf != 'none' else workers              # the others compute the CRF
-    said = ((i, class_probabilities(net, image, r.predict_flip, device)) for i, (_, (image,)) in zip(todo, parallel_map(read_working_image, map(run.single_image, todo), min(readers, len(todo)), run.folder)))
+    net = load_segmentation(weights, r, len(run.val.classes) + 1, device)
+    readers = workers // 2 if r.predict_crf != 'none' else workers  # the others compute the CRF
+    said = (
+        (i, class_probabilities(net, image, r.predict_flip, device))
+        for i, (_, (image,)) in zip(
+            todo, parallel_map(read_working_image, map(run.single_image, todo), min(readers, len(todo)), run.folder)
+        )
+    )
     found = ((run.single_image(i), P.argmax(0).astype(np.uint8), *likely_classes(P)) for i, P in said)
-    objects = sum(progress(parallel_map(_predict, found, min(workers-readers, len(todo)), run.folder), len(todo)))
-    if not objects: say(f'  warning: the network sees nothing but background in all {len(todo)} images. Either its labels show no objects, or it has not learned: '
-                        "look at the losses in segmentation/history.json, and whether its initial weights are of its style (seg_weights, seg_style)")
+    objects = sum(progress(parallel_map(_predict, found, min(workers - readers, len(todo)), run.folder), len(todo)))
+    if not objects:
+        say(
+            f'  warning: the network sees nothing but background in all {len(todo)} images. Either its labels '
+            'show no objects, or it has not learned: '
+            "look at the losses in segmentation/history.json, and whether its initial weights are of its style "
+            "(seg_weights, seg_style)"
+        )
 
 # %% ../../nbs/5_program/17_predictions.ipynb #58f7fe48
 def predict_folder(
-    run:Run, # with a segmentation network
-    photographs:Path|str, # folder of images, no tags needed
-    out:Path|str, # folder for masks
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes for the CRF
-    say:Callable[[str], None]=print, # for lines to the user
-)->Run: # a run on these images whose `prediction` paths lead to the masks
+    run: Run,  # with a segmentation network
+    photographs: Path | str,  # folder of images, no tags needed
+    out: Path | str,  # folder for masks
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes for the CRF
+    say: Callable[[str], None] = print,  # for lines to the user
+) -> Run:  # a run on these images whose `prediction` paths lead to the masks
     "Masks of any folder of photographs into `out/predictions/`."
     images = read_photographs(photographs, run.train.classes)
-    if Path(out).resolve() == run.folder.resolve() or Path(photographs).resolve() in (Path(out).resolve(), *Path(out).resolve().parents):
+    if Path(out).resolve() == run.folder.resolve() or Path(photographs).resolve() in (
+        Path(out).resolve(),
+        *Path(out).resolve().parents,
+    ):
         raise InputError(f'{out}: is the run folder or lies among the photographs; give another --out')
     return predict_set(run, images, out, device, workers, say)
 
+
 def predict_set(
-    run:Run, # with a segmentation network
-    images:ImageSet, # tags and masks aren't needed
-    out:Path|str, # folder for masks
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes for the CRF
-    say:Callable[[str], None]=print, # for lines to the user
-)->Run: # a run on these images whose `prediction` paths lead to the masks
+    run: Run,  # with a segmentation network
+    images: ImageSet,  # tags and masks aren't needed
+    out: Path | str,  # folder for masks
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes for the CRF
+    say: Callable[[str], None] = print,  # for lines to the user
+) -> Run:  # a run on these images whose `prediction` paths lead to the masks
     "Masks of any images into `out/predictions/`; `InputError` if those of another network are there."
     out = Path(out)
     there, r, weights = replace(run.with_images(images), folder=out), run.recipe, run.network('segmentation')
-    made = fingerprint(hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else '', r.seg_scales, r.predict_flip, r.predict_crf, r.cam_long_side)
-    if (out/'made_by.json').exists() and read_json(out/'made_by.json') != made: raise InputError(f'{out}: has masks of another network or other settings; give another --out, or remove the folder')
+    made = fingerprint(
+        hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else '',
+        r.seg_scales,
+        r.predict_flip,
+        r.predict_crf,
+        r.cam_long_side,
+    )
+    if (out / 'made_by.json').exists() and read_json(out / 'made_by.json') != made:
+        raise InputError(
+            f'{out}: has masks of another network or other settings; give another --out, or remove the folder'
+        )
     world().barrier()
-    if weights.exists() and world().first: write_json(out/'made_by.json', made)
+    if weights.exists() and world().first:
+        write_json(out / 'made_by.json', made)
     _predict_images(there, weights, device, workers, say)
     return there

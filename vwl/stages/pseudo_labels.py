@@ -33,20 +33,27 @@ def _pseudo_label(run, full_size, images, net, device):
         found = instances(maps, keys, edge, way, size, r, net.stride)
         masks = np.asarray(Image.fromarray(found.masks).resize(full_size, Image.Resampling.NEAREST))
         log_file(run, save_arrays(run.instances_path(name), masks=masks, keys=found.keys, scores=found.scores))
-    save_mask(run, run.pseudo_label_path(name), pseudo_label(walked, keys, size, r.walk_background, net.stride), full_size)
+    save_mask(
+        run, run.pseudo_label_path(name), pseudo_label(walked, keys, size, r.walk_background, net.stride), full_size
+    )
 
 # %% ../../nbs/5_program/15_pseudo_labels.ipynb #cc9e3394
 def make_pseudo_labels(
-    run:Run, # with IRNet trained
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes that read images
+    run: Run,  # with IRNet trained
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes that read images
 ):
     "The maps' random walk between IRNet's edges, into `pseudo_labels/`."
     todo, r = run.with_images(run.labelled), run.recipe
     make_cams(todo, device, workers)
-    left = unfinished(run, todo.scored.names, lambda name: [run.pseudo_label_path(name), *([run.instances_path(name)] if r.irn_displacement else [])])
+    left = unfinished(
+        run,
+        todo.scored.names,
+        lambda name: [run.pseudo_label_path(name), *([run.instances_path(name)] if r.irn_displacement else [])],
+    )
     if left:
         device = pick_device(device)
         net = load_irnet(run, device)
-        for i, read in zip(left, over_images(read_working_image, todo, left, workers)): _pseudo_label(todo.single_image(i), *read, net, device)
+        for i, read in zip(left, over_images(read_working_image, todo, left, workers)):
+            _pseudo_label(todo.single_image(i), *read, net, device)
     write_stage_manifest(run, 'pseudo_labels')

@@ -6,7 +6,11 @@
 __all__ = ['Run', 'data_fingerprint', 'stored_recipe', 'image_sets', 'make_run', 'open_run', 'train_first']
 
 # %% ../../nbs/5_program/07_run.ipynb #11447e0e
-import hashlib, os, platform, shutil, torch
+import hashlib
+import os
+import platform
+import shutil
+import torch
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
@@ -23,158 +27,251 @@ from ..models.irnet import IRNet
 @dataclass(frozen=True)
 class Run:
     "A run folder with its recipe and data."
-    folder: Path # everything the run writes
-    recipe: Recipe # all settings
-    train: ImageSet # images to learn from
-    scored: ImageSet # images to make maps and seeds for
-    val: ImageSet # images for the segmentation network to predict
 
-    def with_images(self, images:ImageSet)->'Run':
+    folder: Path  # everything the run writes
+    recipe: Recipe  # all settings
+    train: ImageSet  # images to learn from
+    scored: ImageSet  # images to make maps and seeds for
+    val: ImageSet  # images for the segmentation network to predict
+
+    def with_images(self, images: ImageSet) -> 'Run':
         "The same run, making its maps, labels and predictions for other images."
         return replace(self, scored=images, val=images)
-    def single_image(self, i:int)->'Run':
+
+    def single_image(self, i: int) -> 'Run':
         "The same run with scored image `i` alone: small enough to be sent to a worker process."
         return replace(self.with_images(self.scored.select([i])), train=self.train.select([]))
-    def network(self, stage:str)->Path: return self.folder/stage/'weights.safetensors'
-    def checkpoint(self, stage:str)->Path: return self.folder/stage/'checkpoint.safetensors'
-    @property
-    def weights(self)->Path: return self.network('classifier')
-    @property
-    def imported(self)->Path: return self.folder/'cams'/'imported.json'
-    def cam_path(self, name:str)->Path: return self.folder/'cams'/f'{name}.npz'
-    def seed_path(self, kind:str, name:str)->Path: return self.folder/'seeds'/kind/f'{name}.png'
-    def confident_label_path(self, name:str)->Path: return self.folder/'irnet'/'labels'/f'{name}.png'
-    def pseudo_label_path(self, name:str)->Path: return self.folder/'pseudo_labels'/f'{name}.png'
-    def instances_path(self, name:str)->Path: return self.folder/'pseudo_labels'/'instances'/f'{name}.npz'
-    def prediction_path(self, kind:str, name:str)->Path: return self.folder/'predictions'/kind/f'{name}.png'
+
+    def network(self, stage: str) -> Path:
+        return self.folder / stage / 'weights.safetensors'
+
+    def checkpoint(self, stage: str) -> Path:
+        return self.folder / stage / 'checkpoint.safetensors'
 
     @property
-    def labelled(self)->ImageSet:
+    def weights(self) -> Path:
+        return self.network('classifier')
+
+    @property
+    def imported(self) -> Path:
+        return self.folder / 'cams' / 'imported.json'
+
+    def cam_path(self, name: str) -> Path:
+        return self.folder / 'cams' / f'{name}.npz'
+
+    def seed_path(self, kind: str, name: str) -> Path:
+        return self.folder / 'seeds' / kind / f'{name}.png'
+
+    def confident_label_path(self, name: str) -> Path:
+        return self.folder / 'irnet' / 'labels' / f'{name}.png'
+
+    def pseudo_label_path(self, name: str) -> Path:
+        return self.folder / 'pseudo_labels' / f'{name}.png'
+
+    def instances_path(self, name: str) -> Path:
+        return self.folder / 'pseudo_labels' / 'instances' / f'{name}.npz'
+
+    def prediction_path(self, kind: str, name: str) -> Path:
+        return self.folder / 'predictions' / kind / f'{name}.png'
+
+    @property
+    def labelled(self) -> ImageSet:
         "The images that get pseudo labels: those to learn from and the scored ones."
         known = set(self.train.names)
         more = self.scored.select([i for i, n in enumerate(self.scored.names) if n not in known])
-        return replace(self.train, names=self.train.names+more.names, files=self.train.files+more.files, labels=np.concatenate([self.train.labels, more.labels]))
+        return replace(
+            self.train,
+            names=self.train.names + more.names,
+            files=self.train.files + more.files,
+            labels=np.concatenate([self.train.labels, more.labels]),
+        )
 
 # %% ../../nbs/5_program/07_run.ipynb #81837e27
 def _describe(recipe, data, train, score):
     "What `recipe.json` holds."
-    return dict(recipe=asdict(recipe), data=dict(folder=str(Path(data).resolve()), classes=list(train.classes), images=len(train), scored=len(score),
-                fingerprint=data_fingerprint(train, score)),
-                versions=dict(vwl=vwl.__version__, torch=torch.__version__, python=platform.python_version()))
+    return dict(
+        recipe=asdict(recipe),
+        data=dict(
+            folder=str(Path(data).resolve()),
+            classes=list(train.classes),
+            images=len(train),
+            scored=len(score),
+            fingerprint=data_fingerprint(train, score),
+        ),
+        versions=dict(vwl=vwl.__version__, torch=torch.__version__, python=platform.python_version()),
+    )
+
 
 def data_fingerprint(
-    train:ImageSet, # images to learn from
-    score:ImageSet, # images that are scored
-)->dict[str, str]: # 'classes', 'names', 'tags', 'images'
+    train: ImageSet,  # images to learn from
+    score: ImageSet,  # images that are scored
+) -> dict[str, str]:  # 'classes', 'names', 'tags', 'images'
     "A digest of each thing that makes a data set what it is."
     tags = [hashlib.sha256(s.labels.astype(bool)).hexdigest() for s in (train, score)]
-    sizes = [os.stat(f'{train.root}/{f}').st_size for f in train.files]       # of what was learned from; a scored photograph that is mended costs no training
-    return dict(classes=fingerprint(train.classes), names=fingerprint(train.names, score.names), tags=fingerprint(tags), images=fingerprint(sizes))
+    sizes = [
+        os.stat(f'{train.root}/{f}').st_size for f in train.files
+    ]  # of what was learned from; a scored photograph that is mended costs no training
+    return dict(
+        classes=fingerprint(train.classes),
+        names=fingerprint(train.names, score.names),
+        tags=fingerprint(tags),
+        images=fingerprint(sizes),
+    )
+
 
 def _command(field):
     "The command of the stage that reads a field."
     stage = next(s for s, names in STAGE_FIELDS.items() if field in names)
     return dict(segmentation='segment', predictions='predict').get(stage, stage.replace('_', '-'))
 
+
 def _check_same(path, old, new):
     "`InputError` if a folder's run is another one."
-    before = asdict(recipe_from_dict(old['recipe']))                          # fields that came later have their defaults
+    before = asdict(recipe_from_dict(old['recipe']))  # fields that came later have their defaults
     changed = [f'{k} {before[k]!r} -> {v!r}' for k, v in new['recipe'].items() if before[k] != v]
     late = {k for fs in STAGE_FIELDS.values() for k in fs}
     if changed and all(c.split()[0] in late for c in changed):
-        raise InputError(f'{path}: some of its stages were made with other settings ({"; ".join(changed)}); change them with the command of that stage: vwl {_command(changed[0].split()[0])} {path}')
-    some = '; '.join(changed[:6]) + (f'; and {len(changed)-6} more' if len(changed) > 6 else '')
-    if changed: raise InputError(f'{path}: is a run of another recipe ({some}); give another --out, or remove the folder to start again')
+        raise InputError(
+            f'{path}: some of its stages were made with other settings ({"; ".join(changed)}); change them '
+            f'with the command of that stage: vwl {_command(changed[0].split()[0])} {path}'
+        )
+    some = '; '.join(changed[:6]) + (f'; and {len(changed) - 6} more' if len(changed) > 6 else '')
+    if changed:
+        raise InputError(
+            f'{path}: is a run of another recipe ({some}); give another --out, or remove the folder to start again'
+        )
     known, now = old['data']['fingerprint'], new['data']['fingerprint']
     if changed := [k for k, v in now.items() if not isinstance(known, dict) or known.get(k) != v]:
-        said = dict(classes='the classes', names='the list of images', tags='tags', images='files of the images to learn from')
-        raise InputError(f'{path}: its data set has changed since ({old["data"]["folder"]}: {", ".join(said[k] for k in changed)}); give another --out, or remove the folder to start again')
+        said = dict(
+            classes='the classes', names='the list of images', tags='tags', images='files of the images to learn from'
+        )
+        raise InputError(
+            f'{path}: its data set has changed since ({old["data"]["folder"]}: '
+            f'{", ".join(said[k] for k in changed)}); give another --out, or remove the folder to start again'
+        )
 
 # %% ../../nbs/5_program/07_run.ipynb #7fbcc7ea
 def stored_recipe(folder):
     "What `recipe.json` of a run holds, with its recipe; `InputError` if it isn't what was written."
-    path = Path(folder)/'recipe.json'
+    path = Path(folder) / 'recipe.json'
     stored = read_json(path)
     try:
         recipe_from_dict(stored['recipe'])
         Path(stored['data']['folder']), stored['data']['fingerprint'], stored['recipe'].items()
-    except InputError as e: raise InputError(f'{path}: {e}; restore the file, or start another run') from None
-    except (KeyError, TypeError, AttributeError): raise InputError(f'{path}: not the recipe of a run; restore the file, or start another run') from None
+    except InputError as e:
+        raise InputError(f'{path}: {e}; restore the file, or start another run') from None
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f'{path}: not the recipe of a run; restore the file, or start another run') from None
     return stored
 
 # %% ../../nbs/5_program/07_run.ipynb #0182cb7e
 def image_sets(
-    data:Path|str, # folder of images with tags.csv
-    recipe:Recipe, # its classes and lists
-)->tuple[ImageSet, ImageSet, ImageSet]:
+    data: Path | str,  # folder of images with tags.csv
+    recipe: Recipe,  # its classes and lists
+) -> tuple[ImageSet, ImageSet, ImageSet]:
     "The images to learn from, the scored ones, and the validation images."
     train = read_folder(data, recipe.classes, recipe.train_list)
     score = read_folder(data, recipe.classes, recipe.score_list) if recipe.score_list else train
     return train, score, read_folder(data, recipe.classes, recipe.val_list) if recipe.val_list else score
 
+
 def make_run(
-    data:Path|str, # folder of images with tags.csv
-    out:Path|str, # run folder, made if it isn't there
-    recipe:Recipe, # all settings
-)->Run:
+    data: Path | str,  # folder of images with tags.csv
+    out: Path | str,  # run folder, made if it isn't there
+    recipe: Recipe,  # all settings
+) -> Run:
     "A run of `recipe` on `data` in `out`, new or begun before; `InputError` if `out` holds another one."
     out = Path(out)
-    recipe = replace(recipe, **{k: str(Path(v).resolve()) for k in ('train_list', 'score_list', 'val_list') if (v := getattr(recipe, k)) and Path(v).is_file()})
+    recipe = replace(
+        recipe,
+        **{
+            k: str(Path(v).resolve())
+            for k in ('train_list', 'score_list', 'val_list')
+            if (v := getattr(recipe, k)) and Path(v).is_file()
+        },
+    )
     train, score, val = image_sets(data, recipe)
-    if world().first: _begin(data, out, _describe(recipe, data, train, score))                   # all processes read, one writes
+    if world().first:
+        _begin(data, out, _describe(recipe, data, train, score))  # all processes read, one writes
     world().barrier()
     return Run(out, recipe, train, score, val)
 
+
 def _begin(data, out, described):
     "Check the run folder and store what it is a run of."
-    path = out/'recipe.json'
-    folders = [Path(data), *(Path(data)/n for n in ('images', 'JPEGImages', 'masks', 'SegmentationClass', 'SegmentationClassAug'))]
-    if not str(out).strip('. ') or out.resolve() in [p.resolve() for p in folders]: raise InputError(f'{out}: can\'t be the run folder, it is the data set\'s or this one; give another --out')
-    if path.exists() and any((out/d).exists() for d in ('classifier', *STAGE_FIELDS)):
+    path = out / 'recipe.json'
+    folders = [
+        Path(data),
+        *(Path(data) / n for n in ('images', 'JPEGImages', 'masks', 'SegmentationClass', 'SegmentationClassAug')),
+    ]
+    if not str(out).strip('. ') or out.resolve() in [p.resolve() for p in folders]:
+        raise InputError(f'{out}: can\'t be the run folder, it is the data set\'s or this one; give another --out')
+    if path.exists() and any((out / d).exists() for d in ('classifier', *STAGE_FIELDS)):
         old = stored_recipe(out)
         _check_same(out, old, described)
-        described = old | dict(data=described['data'])                        # the data set may have moved
-    elif out.exists() and any(p.name not in ('recipe.json', '.lock') for p in out.iterdir()): raise InputError(f'{out}: holds files but no run (no recipe.json); give another --out')
+        described = old | dict(data=described['data'])  # the data set may have moved
+    elif out.exists() and any(p.name not in ('recipe.json', '.lock') for p in out.iterdir()):
+        raise InputError(f'{out}: holds files but no run (no recipe.json); give another --out')
     write_json(path, described)
 
 # %% ../../nbs/5_program/07_run.ipynb #c602bcda
 def open_run(
-    folder:Path|str, # run folder
-    **changes, # fields of the recipe that only later stages read
-)->Run:
+    folder: Path | str,  # run folder
+    **changes,  # fields of the recipe that only later stages read
+) -> Run:
     "A run begun before; changed fields are stored, and the stages that depend on them are made again."
     folder = Path(folder)
-    if not (folder/'recipe.json').is_file(): raise InputError(f'{folder}: no run there (no recipe.json); start one with: vwl run FOLDER --out {folder}')
+    if not (folder / 'recipe.json').is_file():
+        raise InputError(f'{folder}: no run there (no recipe.json); start one with: vwl run FOLDER --out {folder}')
     stored = stored_recipe(folder)
     data, recipe = stored['data']['folder'], recipe_from_dict(stored['recipe'])
-    if not Path(data).is_dir(): raise InputError(f'{data}: the data set of {folder} is no longer there; name its new place once: vwl run NEWPLACE --out {folder} with the same settings')
-    run = make_run(data, folder, recipe)                                      # all is checked before anything goes
-    if not changes: return run
-    if world().first: _change(run, stored, changes)
+    if not Path(data).is_dir():
+        raise InputError(
+            f'{data}: the data set of {folder} is no longer there; name its new place once: vwl run NEWPLACE '
+            f'--out {folder} with the same settings'
+        )
+    run = make_run(data, folder, recipe)  # all is checked before anything goes
+    if not changes:
+        return run
+    if world().first:
+        _change(run, stored, changes)
     world().barrier()
     return make_run(data, folder, recipe_from_dict(stored_recipe(folder)['recipe']))
 
 # %% ../../nbs/5_program/07_run.ipynb #35469fee
-def train_first(run): return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
+def train_first(run):
+    return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
+
 
 def _change(run, stored, changes):
     "Store changed fields, removing what was made with the old ones."
     folder, recipe = run.folder, run.recipe
     changed = {k: v for k, v in changes.items() if getattr(recipe, k) != v}
-    if not changed: return
+    if not changed:
+        return
     if wrong := [k for k in changed if not any(k in fs for fs in STAGE_FIELDS.values())]:
         raise InputError(f'{folder}: {wrong[0]} can\'t change after training; start another run')
     recipe = replace(recipe, **changed)
-    if recipe.val_list: read_folder(run.train.root, recipe.classes, recipe.val_list)             # an unreadable list costs nothing
+    if recipe.val_list:
+        read_folder(run.train.root, recipe.classes, recipe.val_list)  # an unreadable list costs nothing
     first = [s for s, names in STAGE_FIELDS.items() if set(names) & set(changed)]
-    tried = lambda weights: 'none' if weights in ('imagenet', 'classifier') else weights          # nor does a network that can't be
-    if 'irnet' in first: IRNet(recipe, tried(recipe.irn_weights))
-    if 'segmentation' in first: DeepLabV2(recipe, len(run.train.classes)+1, tried(recipe.seg_weights))
-    if 'cams' in first and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet; {train_first(run)}')
-    for name in 'metrics.json', 'report.html': (folder/name).unlink(missing_ok=True)
+
+    def tried(weights):
+        return 'none' if weights in ('imagenet', 'classifier') else weights  # nor does a network that can't be
+
+    if 'irnet' in first:
+        IRNet(recipe, tried(recipe.irn_weights))
+    if 'segmentation' in first:
+        DeepLabV2(recipe, len(run.train.classes) + 1, tried(recipe.seg_weights))
+    if 'cams' in first and not run.weights.exists():
+        raise InputError(f'{run.weights}: not there yet; {train_first(run)}')
+    for name in 'metrics.json', 'report.html':
+        (folder / name).unlink(missing_ok=True)
     gone = {t for s in first for r in (run.recipe, recipe) for t in stages_after(r, s)}
-    if 'predictions' in gone:                                                 # and what was made for the test server
-        gone.add('submission'); (folder/'results.tgz').unlink(missing_ok=True)
+    if 'predictions' in gone:  # and what was made for the test server
+        gone.add('submission')
+        (folder / 'results.tgz').unlink(missing_ok=True)
     for stage in gone:
-        if (folder/stage).exists(): shutil.rmtree(folder/stage)
-    write_json(folder/'recipe.json', stored | dict(recipe=asdict(recipe)))
+        if (folder / stage).exists():
+            shutil.rmtree(folder / stage)
+    write_json(folder / 'recipe.json', stored | dict(recipe=asdict(recipe)))

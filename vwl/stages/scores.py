@@ -20,28 +20,41 @@ from .manifest import require_intact
 from .run import Run
 
 # %% ../../nbs/5_program/18_scores.ipynb #80e1ab70
-THRESHOLDS = np.round(np.arange(.01, 1, .01), 2)
+THRESHOLDS = np.round(np.arange(0.01, 1, 0.01), 2)
+
 
 def _histogram(run, truth):
     "The threshold histogram of the maps of a run's one image, packed."
-    cams, keys = load_cams(run.cam_path(run.scored.names[0]), working_size(*truth.shape, run.recipe.cam_long_side), truth.shape)
-    return _packed(threshold_histogram(cams, keys, truth, len(run.scored.classes)+1, THRESHOLDS))
+    cams, keys = load_cams(
+        run.cam_path(run.scored.names[0]), working_size(*truth.shape, run.recipe.cam_long_side), truth.shape
+    )
+    return _packed(threshold_histogram(cams, keys, truth, len(run.scored.classes) + 1, THRESHOLDS))
 
-def _score_maps(run): return _histogram(run, run.scored.mask(0)),
+
+def _score_maps(run):
+    return (_histogram(run, run.scored.mask(0)),)
+
 
 def _score(run):
-    "(threshold histogram, confusion of the seeds, confusion of the CRF seeds) of a run's one image; runs in a worker process."
+    """(threshold histogram, confusion of the seeds, confusion of the CRF seeds) of a run's one image; runs in a worker
+    process.
+    """
     name, truth = run.scored.names[0], run.scored.mask(0)
     kinds = ('cam',) if run.recipe.crf == 'none' else ('cam', 'crf')
     return _histogram(run, truth), *(_confusion(run, run.seed_path(k, name), 'vwl seeds', truth) for k in kinds)
 
+
 def _confusion(run, path, command, truth):
     "Confusion matrix of a stored mask; `InputError` if it isn't one of this run's."
-    n = len(run.scored.classes)+1
-    if path.exists() and (label := load_label(path)).shape == truth.shape and label.max() < n: return confusion_matrix(label, truth, n)
+    n = len(run.scored.classes) + 1
+    if path.exists() and (label := load_label(path)).shape == truth.shape and label.max() < n:
+        return confusion_matrix(label, truth, n)
     raise InputError(f'{path}: not a mask of this run; delete it if it is there, then: {command} {run.folder}')
 
-def _score_pseudo(run): return _confusion(run, run.pseudo_label_path(run.scored.names[0]), 'vwl pseudo-labels', run.scored.mask(0)),
+
+def _score_pseudo(run):
+    return (_confusion(run, run.pseudo_label_path(run.scored.names[0]), 'vwl pseudo-labels', run.scored.mask(0)),)
+
 
 def _score_predictions(run):
     "(confusion of the network, confusion after CRF) of a run's one image."
@@ -53,34 +66,43 @@ def _packed(counts):
     "A large array of few counts, as it travels between processes."
     return counts.shape, (where := np.flatnonzero(counts)), counts.ravel()[where]
 
+
 def _sums(function, run, masked, workers):
     "Sums over images, and over processes, of each of the arrays that `function` returns."
     totals, mine = None, world().shard(masked)
     for counts in over_images(function, run, mine or masked[:1], workers):
         totals = totals or [np.zeros(c[0] if isinstance(c, tuple) else c.shape, np.int64) for c in counts]
         for total, c in zip(totals, counts if mine else ()):
-            if isinstance(c, tuple): total.ravel()[c[1]] += c[2]
-            else: total += c
+            if isinstance(c, tuple):
+                total.ravel()[c[1]] += c[2]
+            else:
+                total += c
     totals = [world().all_reduce(torch.from_numpy(t)).numpy() for t in totals]
-    if not totals[-1].sum(): raise InputError(f'{run.scored.mask_folder}: every pixel is 255 (void), so there is nothing to score; check the masks')
+    if not totals[-1].sum():
+        raise InputError(
+            f'{run.scored.mask_folder}: every pixel is 255 (void), so there is nothing to score; check the masks'
+        )
     return totals
 
+
 def sweep_maps(
-    run:Run, # whose scored images have maps; `run.on` for others
-    workers:int=0, # processes that score
-)->list[np.ndarray]: # (C+1, C+1) each
+    run: Run,  # whose scored images have maps; `run.on` for others
+    workers: int = 0,  # processes that score
+) -> list[np.ndarray]:  # (C+1, C+1) each
     "The confusion matrix of the maps at each of `THRESHOLDS`."
-    histogram, = _sums(_score_maps, run, with_masks(run.scored), workers)
+    (histogram,) = _sums(_score_maps, run, with_masks(run.scored), workers)
     return sweep_thresholds(histogram)
+
 
 def _describe_scores(run, N):
     "mIoU, IoU of each class, and confusion matrix as JSON takes them."
     names = ('background', *run.scored.classes)
-    return dict(miou=mean_iou(N), iou={c: float(v) for c, v in zip(names, class_iou(N)) if np.isfinite(v)}, confusion=N.tolist())
+    return dict(
+        miou=mean_iou(N), iou={c: float(v) for c, v in zip(names, class_iou(N)) if np.isfinite(v)}, confusion=N.tolist()
+    )
 
-def with_masks(
-    images:ImageSet
-)->list[int]: # indices
+
+def with_masks(images: ImageSet) -> list[int]:  # indices
     "The images that can be scored."
     return [i for i in range(len(images)) if (p := images.mask_path(i)) and p.exists()]
 
@@ -92,34 +114,62 @@ def _map_metrics(run, masked, workers):
     sweep = sweep_thresholds(histogram)
     miou = [mean_iou(N) for N in sweep]
     best = int(np.argmax(miou))
-    out = dict(cam=dict(threshold=r.threshold, **_describe_scores(run, cam)),
-               cam_best=dict(threshold=float(THRESHOLDS[best]), chosen_on='the scored images', **_describe_scores(run, sweep[best])))
-    if crf: out['crf'] = dict(setting=r.crf, background=r.crf_background, **_describe_scores(run, crf[0]))
+    out = dict(
+        cam=dict(threshold=r.threshold, **_describe_scores(run, cam)),
+        cam_best=dict(
+            threshold=float(THRESHOLDS[best]), chosen_on='the scored images', **_describe_scores(run, sweep[best])
+        ),
+    )
+    if crf:
+        out['crf'] = dict(setting=r.crf, background=r.crf_background, **_describe_scores(run, crf[0]))
     return out | dict(sweep=dict(threshold=THRESHOLDS.tolist(), miou=miou))
+
 
 def _scored(run, masked, masked_val):
     "(stage, files that are scored, command that makes them) of the stages that are done."
-    names, val_names, crf = [run.scored.names[i] for i in masked], [run.val.names[i] for i in masked_val], run.recipe.crf != 'none'
-    every = (('cams', map(run.cam_path, names), 'cams'), ('seeds', (run.seed_path(k, n) for k in ('cam', *(['crf'] if crf else [])) for n in names), 'seeds'),
-             ('pseudo_labels', map(run.pseudo_label_path, names), 'pseudo-labels'), ('predictions', (run.prediction_path(k, n) for k in ('network', 'crf') for n in val_names), 'predict'))
-    return [e for e in every if (run.folder/e[0]).exists()]
+    names, val_names, crf = (
+        [run.scored.names[i] for i in masked],
+        [run.val.names[i] for i in masked_val],
+        run.recipe.crf != 'none',
+    )
+    every = (
+        ('cams', map(run.cam_path, names), 'cams'),
+        ('seeds', (run.seed_path(k, n) for k in ('cam', *(['crf'] if crf else [])) for n in names), 'seeds'),
+        ('pseudo_labels', map(run.pseudo_label_path, names), 'pseudo-labels'),
+        ('predictions', (run.prediction_path(k, n) for k in ('network', 'crf') for n in val_names), 'predict'),
+    )
+    return [e for e in every if (run.folder / e[0]).exists()]
+
 
 def evaluate(
-    run:Run, # some of whose stages are done
-    workers:int=0, # processes that score
-)->dict|None: # what `metrics.json` holds; None if there are no true masks or nothing to score
+    run: Run,  # some of whose stages are done
+    workers: int = 0,  # processes that score
+) -> dict | None:  # what `metrics.json` holds; None if there are no true masks or nothing to score
     "Scores of maps, seeds, pseudo labels and predictions into `metrics.json`."
     r, masked, masked_val = run.recipe, with_masks(run.scored), with_masks(run.val)
-    for kind, paths, command in _scored(run, world().shard(masked), world().shard(masked_val)): require_intact(run, (p for p in paths if p.exists()), command)
+    for _, paths, command in _scored(run, world().shard(masked), world().shard(masked_val)):
+        require_intact(run, (p for p in paths if p.exists()), command)
     out = dict(images=len(masked), of=len(run.scored), tags=r.tags)
-    if masked and (run.folder/'seeds').exists(): out |= _map_metrics(run, masked, workers)
-    if masked and (run.folder/'pseudo_labels').exists():
-        N, = _sums(_score_pseudo, run, masked, workers)
+    if masked and (run.folder / 'seeds').exists():
+        out |= _map_metrics(run, masked, workers)
+    if masked and (run.folder / 'pseudo_labels').exists():
+        (N,) = _sums(_score_pseudo, run, masked, workers)
         out['pseudo'] = dict(background=r.walk_background, **_describe_scores(run, N))
-    if masked_val and (run.folder/'predictions').exists():
-        for kind, N in zip(('segmentation', 'segmentation_crf'), _sums(_score_predictions, run.with_images(run.val), masked_val, workers)):
-            out[kind] = dict(images=len(masked_val), of=len(run.val), labels=r.seg_labels, crf=r.predict_crf if kind.endswith('crf') else 'none', **_describe_scores(run, N))
-    if len(out) == 3: return None
-    if world().first: write_json(run.folder/'metrics.json', out)
+    if masked_val and (run.folder / 'predictions').exists():
+        for kind, N in zip(
+            ('segmentation', 'segmentation_crf'),
+            _sums(_score_predictions, run.with_images(run.val), masked_val, workers),
+        ):
+            out[kind] = dict(
+                images=len(masked_val),
+                of=len(run.val),
+                labels=r.seg_labels,
+                crf=r.predict_crf if kind.endswith('crf') else 'none',
+                **_describe_scores(run, N),
+            )
+    if len(out) == 3:
+        return None
+    if world().first:
+        write_json(run.folder / 'metrics.json', out)
     world().barrier()
     return out

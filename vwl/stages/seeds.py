@@ -20,7 +20,8 @@ from .run import Run
 def _seed(run):
     "The threshold seed of a run's one image; runs in a worker process."
     name, r, size = run.scored.names[0], run.recipe, run.scored.image(0).size
-    if not run.cam_path(name).exists(): raise InputError(f'{run.cam_path(name)}: no maps yet; make them: vwl cams {run.folder}')
+    if not run.cam_path(name).exists():
+        raise InputError(f'{run.cam_path(name)}: no maps yet; make them: vwl cams {run.folder}')
     cams, keys = load_cams(run.cam_path(name), working_size(*size[::-1], r.cam_long_side))
     save_mask(run, run.seed_path('cam', name), threshold_seeds(cams, keys, r.threshold), size)
 
@@ -30,17 +31,24 @@ def _crf_seed(run):
     name, r, image = run.scored.names[0], run.recipe, run.scored.image(0)
     pixels = np.asarray(working_image(image, r.cam_long_side))
     cams, keys = load_cams(run.cam_path(name), pixels.shape[:2])
-    save_mask(run, run.seed_path('crf', name), crf_seeds(pixels, cams, keys, r.crf_background, CRF_SETTINGS[r.crf]), image.size)
+    save_mask(
+        run,
+        run.seed_path('crf', name),
+        crf_seeds(pixels, cams, keys, r.crf_background, CRF_SETTINGS[r.crf]),
+        image.size,
+    )
 
 # %% ../../nbs/5_program/13_seeds.ipynb #ae5e2dac
 def make_seeds(
-    run:Run, # with CAMs
-    workers:int=0, # processes for the CRF
+    run: Run,  # with CAMs
+    workers: int = 0,  # processes for the CRF
 ):
     "Masks by threshold into `seeds/cam/`, then by dense CRF into `seeds/crf/`."
     for kind, make in dict(cam=_seed, crf=_crf_seed).items():
-        if kind == 'crf' and run.recipe.crf == 'none': continue
+        if kind == 'crf' and run.recipe.crf == 'none':
+            continue
         todo = unfinished(run, run.scored.names, lambda name: [run.seed_path(kind, name)])
         require_intact(run, (run.cam_path(run.scored.names[i]) for i in todo), 'cams')
-        for _ in over_images(make, run, todo, workers): pass
+        for _ in over_images(make, run, todo, workers):
+            pass
     write_stage_manifest(run, 'seeds')

@@ -27,48 +27,99 @@ from .training import fit_network, initial_weights, is_trained, save_network
 
 # %% ../../nbs/5_program/16_segmentation.ipynb #bb88c8be
 def segmentation_trainer(
-    recipe:Recipe, # all settings
-    images:ImageSet, # to train on
-    label:Callable[[int], np.ndarray], # i -> (H, W) uint8 ids of image i, 255 counts for nothing
-    device:str='cpu', # torch device
-    workers:int=0, # processes that load images
-    weights:str|None=None, # of the backbone; None = the recipe's
-)->Trainer:
+    recipe: Recipe,  # all settings
+    images: ImageSet,  # to train on
+    label: Callable[[int], np.ndarray],  # i -> (H, W) uint8 ids of image i, 255 counts for nothing
+    device: str = 'cpu',  # torch device
+    workers: int = 0,  # processes that load images
+    weights: str | None = None,  # of the backbone; None = the recipe's
+) -> Trainer:
     "DeepLabV2's training."
     r = recipe
     torch.manual_seed(r.seed)
-    net = to_device(DeepLabV2(r, len(images.classes)+1, weights), r, device)
-    times = max(1, r.seg_steps*r.seg_batch_size//(10*len(images)))           # epochs of about a tenth of the training, where one pass isn't more
-    crops = lambda epoch: LabelledCrops(images, label, r.seg_crop_scales, r.seg_crop, r.seed, epoch, corner=True, times=times, long_side=r.cam_long_side)
-    return Trainer(net, segmentation_optimizer(net), segmentation_step, crops, r.seg_batch_size, r.seg_accumulate, steps=r.seg_steps, device=device, workers=workers)
+    net = to_device(DeepLabV2(r, len(images.classes) + 1, weights), r, device)
+    times = max(
+        1, r.seg_steps * r.seg_batch_size // (10 * len(images))
+    )  # epochs of about a tenth of the training, where one pass isn't more
+
+    def crops(epoch):
+        return LabelledCrops(
+            images,
+            label,
+            r.seg_crop_scales,
+            r.seg_crop,
+            r.seed,
+            epoch,
+            corner=True,
+            times=times,
+            long_side=r.cam_long_side,
+        )
+
+    return Trainer(
+        net,
+        segmentation_optimizer(net),
+        segmentation_step,
+        crops,
+        r.seg_batch_size,
+        r.seg_accumulate,
+        steps=r.seg_steps,
+        device=device,
+        workers=workers,
+    )
 
 # %% ../../nbs/5_program/16_segmentation.ipynb #b21f6128
 def _labels_to_learn(run):
     "i -> label of training image i, by `seg_labels`; `InputError` if some are not there."
     kind, images = run.recipe.seg_labels, run.train
-    folder, command = dict(pseudo=('pseudo_labels', 'vwl pseudo-labels'), crf=('seeds/crf', 'vwl seeds'), cam=('seeds/cam', 'vwl seeds'), masks=('', ''))[kind]
-    path_of = images.mask_path if kind == 'masks' else lambda i: run.folder/folder/f'{images.names[i]}.png'
+    folder, command = dict(
+        pseudo=('pseudo_labels', 'vwl pseudo-labels'),
+        crf=('seeds/crf', 'vwl seeds'),
+        cam=('seeds/cam', 'vwl seeds'),
+        masks=('', ''),
+    )[kind]
+    path_of = images.mask_path if kind == 'masks' else lambda i: run.folder / folder / f'{images.names[i]}.png'
     missing = [p for i in range(len(images)) if not ((p := path_of(i)) and p.exists())]
-    if missing and kind == 'masks': raise InputError(f'{missing[0] or images.root}: no mask ({len(missing)} missing in all); put true masks there, or learn from --seg-labels pseudo')
-    if missing: raise InputError(f'{missing[0]}: not there yet ({len(missing)} missing in all); make them: {command} {run.folder}')
-    if kind == 'masks': return images.mask
+    if missing and kind == 'masks':
+        raise InputError(
+            f'{missing[0] or images.root}: no mask ({len(missing)} missing in all); put true masks there, or '
+            'learn from --seg-labels pseudo'
+        )
+    if missing:
+        raise InputError(
+            f'{missing[0]}: not there yet ({len(missing)} missing in all); make them: {command} {run.folder}'
+        )
+    if kind == 'masks':
+        return images.mask
     require_intact(run, (path_of(i) for i in world().shard(range(len(images)))), command.removeprefix('vwl '))
-    return StoredLabels(images, run.folder/folder)
+    return StoredLabels(images, run.folder / folder)
+
 
 def train_segmentation(
-    run:Run, # with labels to learn from
-    device:str='auto', # see `pick_device`
-    workers:int=0, # processes that load images
-    say:Callable[[str], None]=print, # for lines to the user
-)->Path: # the weights
+    run: Run,  # with labels to learn from
+    device: str = 'auto',  # see `pick_device`
+    workers: int = 0,  # processes that load images
+    say: Callable[[str], None] = print,  # for lines to the user
+) -> Path:  # the weights
     "DeepLabV2's training into `segmentation/`; goes on from the last checkpoint."
     r = run.recipe
-    if is_trained(run, 'segmentation'): return run.network('segmentation')
+    if is_trained(run, 'segmentation'):
+        return run.network('segmentation')
     if r.seg_labels in ('cam', 'crf'):
         make_cams(run.with_images(run.train), device, workers)
         make_seeds(run.with_images(run.train), workers)
     labels = _labels_to_learn(run)
-    make = lambda weights: segmentation_trainer(r, run.train, labels, pick_device(device), workers, weights or initial_weights(run, r.seg_weights))
-    trainer = fit_network(run, 'segmentation', make, f'DeepLabV2 on {r.seg_backbone}, {len(run.train)} images, labels: {r.seg_labels}', say)
+
+    def make(weights):
+        return segmentation_trainer(
+            r, run.train, labels, pick_device(device), workers, weights or initial_weights(run, r.seg_weights)
+        )
+
+    trainer = fit_network(
+        run,
+        'segmentation',
+        make,
+        f'DeepLabV2 on {r.seg_backbone}, {len(run.train)} images, labels: {r.seg_labels}',
+        say,
+    )
     save_network(run, 'segmentation', trainer)
     return run.network('segmentation')

@@ -6,7 +6,8 @@
 __all__ = ['resume', 'fit_network', 'save_network', 'is_trained', 'initial_weights']
 
 # %% ../../nbs/5_program/09_training.ipynb #3100f4a2
-import os, time
+import os
+import time
 from safetensors.torch import save as save_tensors
 from ..engine.files import atomic_path, write_json
 from ..engine.processes import world
@@ -16,28 +17,45 @@ from .manifest import file_states, intact, log_file, write_stage_manifest
 from .run import train_first
 
 # %% ../../nbs/5_program/09_training.ipynb #550e16bb
-try: CHECKPOINT_SECONDS = float(os.environ.get('VWL_CHECKPOINT_SECONDS', 300))
-except ValueError: raise InputError(f'VWL_CHECKPOINT_SECONDS: {os.environ["VWL_CHECKPOINT_SECONDS"]!r} is no number of seconds') from None
+try:
+    CHECKPOINT_SECONDS = float(os.environ.get('VWL_CHECKPOINT_SECONDS', 300))
+except ValueError:
+    raise InputError(
+        f'VWL_CHECKPOINT_SECONDS: {os.environ["VWL_CHECKPOINT_SECONDS"]!r} is no number of seconds'
+    ) from None
+
 
 def _now_and_then(save):
     "`save`, but at most once in so many seconds."
     last = time.monotonic()
+
     def maybe():
         nonlocal last
-        if time.monotonic()-last >= CHECKPOINT_SECONDS: save(); last = time.monotonic()
+        if time.monotonic() - last >= CHECKPOINT_SECONDS:
+            save()
+            last = time.monotonic()
+
     return maybe
+
 
 def _save_state(run, checkpoint, trainer):
     "Store where a training is; all processes know, one writes."
-    if not world().first: return
+    if not world().first:
+        return
     with atomic_path(checkpoint) as p:
         p.write_bytes(trainer.state())
-        log_file(run, p, checkpoint)                                           # before the rename: without a sum it wouldn't be trusted
+        log_file(run, p, checkpoint)  # before the rename: without a sum it wouldn't be trusted
+
 
 def resume(trainer, checkpoint):
     "Load a checkpoint; `InputError` if it is damaged."
-    try: trainer.load_state(checkpoint.read_bytes())
-    except Exception as e: raise InputError(f'{checkpoint}: not a readable checkpoint ({(str(e) or type(e).__name__).splitlines()[0][:100]}); delete it to train again from the start') from None
+    try:
+        trainer.load_state(checkpoint.read_bytes())
+    except Exception as e:
+        raise InputError(
+            f'{checkpoint}: not a readable checkpoint ({(str(e) or type(e).__name__).splitlines()[0][:100]}); '
+            'delete it to train again from the start'
+        ) from None
 
 # %% ../../nbs/5_program/09_training.ipynb #72adc4cc
 def fit_network(run, stage, make_trainer, about, say, warn_after_epoch=lambda trainer: ''):
@@ -48,14 +66,23 @@ def fit_network(run, stage, make_trainer, about, say, warn_after_epoch=lambda tr
         checkpoint.unlink()
     world().barrier()
     trainer = make_trainer('none' if checkpoint.exists() else None)
-    if checkpoint.exists(): resume(trainer, checkpoint)
+    if checkpoint.exists():
+        resume(trainer, checkpoint)
     rates = ' and '.join(f'{g["first_lr"]:g}' for g in trainer.optimizer.param_groups)
-    say(f'training {about}: {trainer.steps} steps of {trainer.batch_size} images, learning rates {rates}, on {trainer.device}')
+    say(
+        f'training {about}: {trainer.steps} steps of {trainer.batch_size} images, learning rates {rates}, on '
+        f'{trainer.device}'
+    )
     while not trainer.finished:
         started = time.time()
         means = trainer.train_epoch(progress, _now_and_then(lambda: _save_state(run, checkpoint, trainer)))
-        say(f'  epoch {trainer.epoch}/{trainer.epochs}  ' + '  '.join(f'{k} {v:.4g}' for k, v in means.items()) + f'  {time.time()-started:.0f} s')
-        if warning := warn_after_epoch(trainer): say('  warning: '+warning)
+        say(
+            f'  epoch {trainer.epoch}/{trainer.epochs}  '
+            + '  '.join(f'{k} {v:.4g}' for k, v in means.items())
+            + f'  {time.time() - started:.0f} s'
+        )
+        if warning := warn_after_epoch(trainer):
+            say('  warning: ' + warning)
         _save_state(run, checkpoint, trainer)
     return trainer
 
@@ -64,24 +91,32 @@ def save_network(run, stage, trainer, **more):
     "Store a trained network and its losses."
     if world().first:
         path = run.network(stage)
-        log_file(run, write_json(path.with_name('history.json'), dict(losses=trainer.history, steps=trainer.done, **more)))
+        log_file(
+            run, write_json(path.with_name('history.json'), dict(losses=trainer.history, steps=trainer.done, **more))
+        )
         with atomic_path(path) as p:
             p.write_bytes(save_tensors({k: v.contiguous() for k, v in trainer.net.state_dict().items()}))
             log_file(run, p, path)
     is_trained(run, stage)
 
+
 def is_trained(run, stage):
     "Whether a stage's network is there; if so, all that its training needed is put away."
-    world().barrier()                                                            # until what was to be written is
+    world().barrier()  # until what was to be written is
     there = all(intact(run, [run.network(stage)]))
-    world().barrier()                                                            # until all have looked
+    world().barrier()  # until all have looked
     if there:
-        if world().first: run.checkpoint(stage).unlink(missing_ok=True)
+        if world().first:
+            run.checkpoint(stage).unlink(missing_ok=True)
         write_stage_manifest(run, stage)
     return there
 
 # %% ../../nbs/5_program/09_training.ipynb #8ec3b434
 def initial_weights(run, weights):
     "A recipe's initial weights, with 'classifier' as its file."
-    if weights == 'classifier' and not run.weights.exists(): raise InputError(f'{run.weights}: not there yet, and weights are to come from it; {train_first(run)}, or start from others (--irn-weights, --seg-weights)')
+    if weights == 'classifier' and not run.weights.exists():
+        raise InputError(
+            f'{run.weights}: not there yet, and weights are to come from it; {train_first(run)}, or start from '
+            'others (--irn-weights, --seg-weights)'
+        )
     return str(run.weights) if weights == 'classifier' else weights
