@@ -5,7 +5,7 @@ own function.
 
 FOLDER has VOC's layout with tags.csv; classes, lists and schedule are those of the preset `animals` and of SETTINGS
 below. Each method is a run folder under --out, so that the same command goes on where it was stopped. --results
-copies what nbs/7_results/04_cams shows.
+copies what nbs/7_results/09_cams shows.
 """
 
 import argparse

@@ -23,17 +23,10 @@ import shutil
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from vwl.apps.experiments import (
-    EXPERIMENTS,
-    HEADLINE,
-    NETWORKS,
-    data_key,
-    draw_figures,
-    load_table,
-    row_recipe,
-    run_experiments,
-    run_key,
-)
+from vwl.apps.compare import draw_figures, load_table
+from vwl.apps.experiments import run_experiments
+from vwl.apps.rows import EXPERIMENTS, HEADLINE, NETWORKS, row_recipe
+from vwl.apps.stored_results import data_key, run_key
 from vwl.engine.files import write_json
 from vwl.stages.classifier import load_classifier
 from vwl.stages.run import open_run

@@ -7,7 +7,8 @@ import re
 import runpy
 from pathlib import Path
 import pytest
-from vwl.apps.experiments import COLUMNS, EXPERIMENTS, Table
+from vwl.apps.rows import COLUMNS, EXPERIMENTS
+from vwl.apps.compare import Table
 from vwl.paper import TABLES, reported
 
 ROOT = Path(__file__).parent.parent

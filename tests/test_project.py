@@ -82,7 +82,8 @@ def test_citation():
 
 def test_figures_of_the_readme():
     "Its table is that of the stored results."
-    from vwl.apps.experiments import HEADLINE, NETWORKS, load_table, mean_and_spread
+    from vwl.apps.rows import HEADLINE, NETWORKS
+    from vwl.apps.compare import load_table, mean_and_spread
 
     stored = ROOT / 'nbs' / '7_results' / 'stored'
     photographs = load_table('table4', stored / 'photographs', 'animals', NETWORKS['mobilenet_v2'], HEADLINE)

@@ -50,7 +50,8 @@ from vwl.apps.cli import _data_settings
 from vwl.data.coco import prepare_coco
 from vwl.data.images import ImageSet, read_folder, read_image
 from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, unpack, write_dataset
-from vwl.apps.experiments import differing, load_table, run_key
+from vwl.apps.stored_results import differing, run_key
+from vwl.apps.compare import load_table
 from vwl.data.exchange import read_published_cams, write_published_cams
 from vwl.errors import InputError
 from vwl.engine.files import (

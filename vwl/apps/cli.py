@@ -445,16 +445,20 @@ def _columns(rows):  # lists of text, the head first
 
 
 def experiments(args: ExperimentsArgs):
-    from vwl.apps import experiments as e
+    from vwl.apps.compare import load_table
+    from vwl.apps.costs import describe_experiments
+    from vwl.apps.experiments import run_experiments
+    from vwl.apps.rows import EXPERIMENTS, chosen_rows
+    from vwl.apps.stored_results import data_key
 
     if args.action == 'list':
         print(
-            _columns(e.describe_experiments())
+            _columns(describe_experiments())
             + '\n\nat the published sizes, for one seed; run one: vwl experiments run table4 --data FOLDER'
         )
         return
     if not args.names:
-        raise InputError(f'experiments {args.action}: name a table ({", ".join(e.EXPERIMENTS)})')
+        raise InputError(f'experiments {args.action}: name a table ({", ".join(EXPERIMENTS)})')
     if args.seeds < 1:
         raise InputError('--seeds must be at least 1')
     data, base = find_data(args.data), preset(args.recipe)
@@ -467,14 +471,14 @@ def experiments(args: ExperimentsArgs):
         return _draw(args, data, common)
     if args.action == 'run':
         seeds = range(args.settings.seed, args.settings.seed + args.seeds)
-        e.run_experiments(
+        run_experiments(
             args.names, data, args.out, args.recipe, common, seeds, args.rows, args.machine.device, args.machine.workers
         )
-    digests = e.data_key(data, args.settings)
+    digests = data_key(data, args.settings)
     for name in args.names:
-        about, known = e.EXPERIMENTS[e.chosen_rows([name])[0][0]].about, {r.name for r in e.EXPERIMENTS[name].rows}
+        about, known = EXPERIMENTS[chosen_rows([name])[0][0]].about, {r.name for r in EXPERIMENTS[name].rows}
         only = [r for r in args.rows if r in known]
-        table = e.load_table(name, args.out, args.recipe, common, only, digests)
+        table = load_table(name, args.out, args.recipe, common, only, digests)
         print(f'\n{name}: {about}; mIoU and other figures in percent\n{table}')
     print(
         f'\nThe paper\'s figures are of VOC 2012 or COCO 2014, whole, with ResNet-101; these of {data}, '
@@ -484,13 +488,15 @@ def experiments(args: ExperimentsArgs):
 
 def _draw(args, data, common):
     "Figures of tables' runs with the first seed, and of run folders."
-    from vwl.apps import experiments as e
+    from vwl.apps.compare import draw_figures
+    from vwl.apps.rows import EXPERIMENTS, chosen_rows, row_recipe
+    from vwl.apps.stored_results import data_key, run_key
     from vwl.stages.run import open_run
 
-    runs, tables = {}, [n for n in args.names if n in e.EXPERIMENTS]
-    for _, row in e.chosen_rows(tables, args.rows) if tables else ():
-        recipe = e.row_recipe(row, args.recipe, common, args.settings.seed)
-        folder = Path(args.out) / 'runs' / e.run_key(recipe, e.data_key(data, recipe))
+    runs, tables = {}, [n for n in args.names if n in EXPERIMENTS]
+    for _, row in chosen_rows(tables, args.rows) if tables else ():
+        recipe = row_recipe(row, args.recipe, common, args.settings.seed)
+        folder = Path(args.out) / 'runs' / run_key(recipe, data_key(data, recipe))
         if (folder / 'recipe.json').is_file():
             runs[row.name] = open_run(folder)
     runs |= {Path(n).name: open_run(n) for n in args.names if n not in tables}
@@ -499,7 +505,7 @@ def _draw(args, data, common):
             f'{args.out}: none of {", ".join(tables)} was run here with these settings; run them first: vwl '
             'experiments run'
         )
-    for path in e.draw_figures(runs, Path(args.out) / 'figures', args.machine.device):
+    for path in draw_figures(runs, Path(args.out) / 'figures', args.machine.device):
         print(path)
 
 # %% ../../nbs/5_program/20_command_line.ipynb #9f1b2cab
