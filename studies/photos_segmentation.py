@@ -25,7 +25,7 @@ from vwl.stages.scores import THRESHOLDS
 from vwl.stages.irnet import load_irnet
 from vwl.stages.pipeline import run_pipeline
 from vwl.engine.settings import preset
-from vwl.apps.report import format_table, results_table
+from vwl.apps.results_table import format_table, results_table
 from vwl.data.cams import load_cams
 from photos import matched_crf
 

@@ -12,7 +12,7 @@ from vwl.apps.cli import main, parse
 from vwl.data.datasets import read_dataset, write_dataset
 from vwl.engine.files import read_json
 from vwl.stages.run import open_run
-from vwl.apps.report import results_table
+from vwl.apps.results_table import results_table
 from vwl.data.cams import load_cams
 from conftest import SMALL, WHOLE, WHOLE_SETTINGS
 from vwl.data.look_alikes import write_coco, write_voc

@@ -61,7 +61,7 @@ def test_names_agree():
     from vwl.models.backbone import BACKBONES
     from vwl.pooling import POOLING
     from vwl.engine.settings import Backbone, Pooling, Recipe, Words
-    from vwl.apps.report import _LABELS, _POOLING, _WORDS
+    from vwl.apps.report_sections import _LABELS, _POOLING, _WORDS
     from vwl.crf import CRF_SETTINGS
 
     offered = {f.name: f.type for f in fields(Recipe)}

@@ -215,7 +215,8 @@ class ExperimentsArgs:
 def _finish(runs, path, machine, shown=None):
     "Report and table of evaluated runs."
     from vwl.engine.processes import world
-    from vwl.apps.report import format_table, results_table, write_report
+    from vwl.apps.results_table import format_table, results_table
+    from vwl.apps.report import write_report
 
     if not world().first:
         return
@@ -330,7 +331,7 @@ def predict(args: PredictArgs):
     from vwl.engine.processes import world
     from vwl.stages.predictions import make_predictions, predict_folder
     from vwl.stages.run import open_run
-    from vwl.apps.report import write_overlays
+    from vwl.apps.results_table import write_overlays
 
     if (args.images is None) != (args.out is None):
         raise InputError(
