@@ -124,6 +124,23 @@ def leaf(
 # %% ../../nbs/4_data/09_animals.ipynb #5daec427
 ANIMALS = ('fox', 'frog', 'lion', 'owl', 'penguin', 'rabbit')
 
+# %% ../../nbs/4_data/09_animals.ipynb #72a56243
+def sheet(pictures, titles=(), columns=1, side=144):
+    "Pictures in rows with titles above them, for notebooks."
+    from IPython import display
+
+    top, rows = 22 if titles else 6, -(-len(pictures) // columns)
+    page = Image.new('RGB', (columns * (side + 6) - 6, rows * (side + top)), '#ffffff')
+    for i, picture in enumerate(pictures):
+        x, y = i % columns * (side + 6), i // columns * (side + top) + top
+        page.paste(picture.resize((side, side), Image.Resampling.LANCZOS), (x, y))
+        if titles:
+            ImageDraw.Draw(page).text(
+                (x + side / 2, y - 4), titles[i], '#3d3540', ImageFont.load_default(13), anchor='md'
+            )
+    page.save(file := BytesIO(), 'jpeg', quality=90)
+    return display.Image(file.getvalue())
+
 # %% ../../nbs/4_data/09_animals.ipynb #f36388e0
 INK = '#3d3540'
 
@@ -334,20 +351,3 @@ def draw_animal(
     neck = complex(c.to_pixels(-0.44j)) / c.scale
     c.place(neck, 0.395 * a.radius, a.tilt + a.nod, a.width, 10 * label + HEAD if label else 0)
     HEADS[a.name](c)
-
-# %% ../../nbs/4_data/09_animals.ipynb #72a56243
-def sheet(pictures, titles=(), columns=1, side=144):
-    "Pictures in rows with titles above them, for notebooks."
-    from IPython import display
-
-    top, rows = 22 if titles else 6, -(-len(pictures) // columns)
-    page = Image.new('RGB', (columns * (side + 6) - 6, rows * (side + top)), '#ffffff')
-    for i, picture in enumerate(pictures):
-        x, y = i % columns * (side + 6), i // columns * (side + top) + top
-        page.paste(picture.resize((side, side), Image.Resampling.LANCZOS), (x, y))
-        if titles:
-            ImageDraw.Draw(page).text(
-                (x + side / 2, y - 4), titles[i], '#3d3540', ImageFont.load_default(13), anchor='md'
-            )
-    page.save(file := BytesIO(), 'jpeg', quality=90)
-    return display.Image(file.getvalue())
