@@ -5,43 +5,30 @@ from pathlib import Path
 import pytest
 from vwl.apps.cli import main
 from vwl.data.scenes import write_scenes
+from vwl.stages.pipeline import TINY as SIZES
 
+
+def flags(settings):
+    "Fields of a recipe as the command line takes them."
+    return [
+        word
+        for k, v in settings.items()
+        for word in (f'--{k.replace("_", "-")}', *map(str, v if isinstance(v, tuple) else (v,)))
+    ]
+
+
+LATE = {k: v for k, v in SIZES.items() if k.startswith(('irn_', 'seg_'))}
 SMALL = [
     '--recipe',
     'toy',
-    '--epochs',
-    '1',
-    '--crop',
-    '48',
-    '--long-side',
-    '40',
-    '56',
-    '--batch-size',
-    '8',
-    '--n-words',
-    '8',
-    '--scales',
-    '1',
+    *flags({k: v for k, v in SIZES.items() if k not in LATE}),
     '--workers',
     '0',
     '--device',
     'cpu',
 ]
 TINY = [*SMALL, '--until', 'seeds']
-WHOLE_SETTINGS = [
-    '--irn-epochs',
-    '1',
-    '--irn-crop',
-    '48',
-    '--irn-batch-size',
-    '8',
-    '--seg-steps',
-    '4',
-    '--seg-crop',
-    '48',
-    '--seg-batch-size',
-    '8',
-]
+WHOLE_SETTINGS = flags(LATE)
 WHOLE = [*SMALL, *WHOLE_SETTINGS]
 
 

@@ -7,7 +7,7 @@ from vwl.apps.cli import main
 from vwl.stages.run import open_run
 from vwl.apps.report import write_report
 from browser import CHROMIUM, Browser
-from conftest import TINY
+from conftest import TINY, WHOLE
 
 pytest.importorskip('websocket', reason='the browser is driven by websocket-client, which is not installed')
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='there is no Chromium')
@@ -205,32 +205,8 @@ def test_supervised_alone(browser, finished, tmp_path):
     "A run of nothing but a segmentation network on true masks."
     data, run = finished
     weights = run / 'classifier' / 'weights.safetensors'
-    main(
-        [
-            'run',
-            str(data),
-            '--out',
-            str(tmp_path / 'run'),
-            '--recipe',
-            'toy',
-            '--seg-labels',
-            'masks',
-            '--seg-weights',
-            str(weights),
-            '--n-words',
-            '8',
-            '--seg-steps',
-            '4',
-            '--seg-crop',
-            '48',
-            '--seg-batch-size',
-            '8',
-            '--workers',
-            '0',
-            '--device',
-            'cpu',
-        ]
-    )
+    masks = ['--seg-labels', 'masks', '--seg-weights', str(weights)]
+    main(['run', str(data), '--out', str(tmp_path / 'run'), *WHOLE, *masks])
     browser.open(tmp_path / 'run' / 'report.html')
     captions = browser.evaluate(
         '[...document.querySelector("#rows article").querySelectorAll("figcaption")].map(c => '

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from vwl.apps.cli import main
+from vwl.stages.pipeline import TINY
 from vwl.data.images import read_folder
 from conftest import WHOLE
 
@@ -77,24 +78,7 @@ def test_killed_run_goes_on(finished, tmp_path):
 def small_demo(out):
     from vwl.apps.demo import run_demo
 
-    run_demo(
-        out,
-        device='cpu',
-        n=(16, 8),
-        say=str,
-        epochs=2,
-        crop=48,
-        long_side=(40, 56),
-        batch_size=8,
-        n_words=8,
-        scales=(1.0,),
-        irn_epochs=1,
-        irn_crop=48,
-        irn_batch_size=8,
-        seg_steps=4,
-        seg_crop=48,
-        seg_batch_size=8,
-    )
+    run_demo(out, device='cpu', n=(16, 8), say=str, **TINY | dict(epochs=2))
 
 
 def test_killed_at_any_moment(tmp_path, monkeypatch):
