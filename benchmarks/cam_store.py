@@ -31,15 +31,18 @@ def measure(run, indices):
     histograms, sizes = {w: 0 for w in ways}, {w: 0 for w in ways}
     with tempfile.TemporaryDirectory() as home:
         for i in progress(indices):
-            image, truth = np.asarray(working_image(run.scored.image(i), r.cam_long_side)), run.scored.mask(i)
+            image, truth = np.asarray(working_image(run.scored.image(i), r.images.cam_long_side)), run.scored.mask(i)
             size, keys = image.shape[:2], image_keys(net, image, run.scored.labels[i], r)
             scaled, ids = (
-                [np.asarray(resize(working_image(run.scored.image(i), r.cam_long_side), s)) for s in r.scales],
+                [
+                    np.asarray(resize(working_image(run.scored.image(i), r.images.cam_long_side), s))
+                    for s in r.cams.scales
+                ],
                 [k + 1 for k in keys],
             )
 
             def make(at):
-                return normalise_maps(multi_scale_maps(net.maps, scaled, keys, at, r.flip, r.flip_merge))
+                return normalise_maps(multi_scale_maps(net.maps, scaled, keys, at, r.cams.flip, r.cams.flip_merge))
 
             full, small = make(size), make(strided_size(*size))
             kept = {ways[0]: full.numpy()}
@@ -55,7 +58,7 @@ def measure(run, indices):
     def scores(histogram):
         miou = [mean_iou(N) for N in sweep_thresholds(histogram)]
         return dict(
-            miou=miou[int(np.argmin(np.abs(THRESHOLDS - r.threshold)))],
+            miou=miou[int(np.argmin(np.abs(THRESHOLDS - r.seeds.threshold)))],
             best=max(miou),
             at=float(THRESHOLDS[int(np.argmax(miou))]),
         )
@@ -76,7 +79,7 @@ def main():
     run = open_run(args.run)
     found = dict(
         images=len(range(0, len(run.scored), args.every)),
-        threshold=run.recipe.threshold,
+        threshold=run.recipe.seeds.threshold,
         ways=measure(run, range(0, len(run.scored), args.every)),
     )
     print(json.dumps(found, indent=1))

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -48,7 +49,7 @@ def write_images(root, n, sizes):
 def start_up(root, out):
     "Seconds to read a folder with a list to train on and one to score, and to open its run again; after all imports."
     from vwl.stages.run import make_run, open_run
-    from vwl.engine.settings import preset
+    from vwl.engine.recipe import preset
 
     began = time.perf_counter()
     make_run(root, out, preset('toy', train_list='all.txt', score_list='all.txt'))
@@ -66,8 +67,11 @@ def peak():
 
 def stages(root, out, workers):
     "Seconds and peak memory after each stage of a run, in MiB."
-    from vwl.stages import pipeline as p
-    from vwl.engine.settings import preset
+    from vwl.engine.processes import Machine
+    from vwl.stages.run import make_run
+    from vwl.stages.scores import evaluate
+    from vwl.stages.table import STAGES
+    from vwl.engine.recipe import preset
 
     recipe = preset(
         'toy',
@@ -87,18 +91,9 @@ def stages(root, out, workers):
         walk_steps=8,
         predict_crf='deeplab',
     )
-    run, found = p.make_run(root, out, recipe), {}
-    quiet = dict(device='cpu', workers=workers, say=str)
-    steps = dict(
-        classifier=lambda: p.train_classifier(run, **quiet),
-        cams=lambda: p.make_cams(run, 'cpu', workers),
-        seeds=lambda: p.make_seeds(run, workers),
-        irnet=lambda: p.train_irnet(run, **quiet),
-        pseudo_labels=lambda: p.make_pseudo_labels(run, 'cpu', workers),
-        segmentation=lambda: p.train_segmentation(run, **quiet),
-        predictions=lambda: p.make_predictions(run, **quiet),
-        evaluate=lambda: p.evaluate(run, workers),
-    )
+    run, found, machine = make_run(root, out, recipe), {}, Machine('cpu', workers)
+    steps = {name: partial(stage, run, machine) for name, stage in STAGES.items()}
+    steps['evaluate'] = partial(evaluate, run, machine)
     for name, step in steps.items():
         began = time.perf_counter()
         step()

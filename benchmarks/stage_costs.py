@@ -17,14 +17,19 @@ import argparse
 import json
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
-from vwl.stages import pipeline as p
+from vwl.engine.processes import Machine
+from vwl.stages.images import over_images
+from vwl.stages.irnet import _confident
+from vwl.stages.run import make_run
+from vwl.stages.table import STAGES
 from vwl.data.images import read_folder
 from vwl.pixels import resize
-from vwl.engine.settings import preset
+from vwl.engine.recipe import preset
 from vwl.data.voc import write_tags
 
 
@@ -61,17 +66,11 @@ def run_of(n, data, out, device, batch):
         irn_lr=0.0,
         seg_lr=0.0,
     )
-    run, quiet = p.make_run(data, out / 'run', recipe), dict(device=device, say=str)
-    steps = dict(
-        classifier=lambda: p.train_classifier(run, **quiet),
-        cams=lambda: p.make_cams(run, device),
-        seeds=lambda: p.make_seeds(run),
-        irnet_labels=lambda: list(p.over_images(p._confident, run, range(n), 0)),
-        irnet=lambda: p.train_irnet(run, **quiet),
-        pseudo_labels=lambda: p.make_pseudo_labels(run, device),
-        segmentation=lambda: p.train_segmentation(run, **quiet),
-        predictions=lambda: p.make_predictions(run, **quiet),
-    )
+    run, machine = make_run(data, out / 'run', recipe), Machine(device)
+    steps = {name: partial(stage, run, machine) for name, stage in STAGES.items()}
+    labels = dict(irnet_labels=lambda: list(over_images(_confident, run, range(n), 0)))
+    order = ['classifier', 'cams', 'seeds', 'irnet_labels', 'irnet', 'pseudo_labels', 'segmentation', 'predictions']
+    steps = {name: (steps | labels)[name] for name in order}
     found, kept = (
         {},
         lambda: sum(f.stat().st_size for f in run.folder.rglob('*') if f.is_file() and f.suffix != '.safetensors'),
@@ -126,19 +125,13 @@ def memory(folder, long_side):
                 irn_lr=0.0,
                 seg_lr=0.0,
             )
-            run = p.make_run(data, Path(home) / str(n), recipe)
-            steps = dict(
-                classifier=lambda: p.train_classifier(run, say=str),
-                irnet=lambda: p.train_irnet(run, say=str),
-                segmentation=lambda: p.train_segmentation(run, say=str),
-            )
-            for stage, step in steps.items():
-                if stage == 'irnet':
-                    p.make_cams(run)
-                if stage == 'segmentation':
-                    p.make_pseudo_labels(run)
-                found[stage, n] = kept_for_the_way_back(step)
-            weights = {s: sum(v.nbytes for v in load_file(run.network(s)).values()) for s in steps}
+            run, machine = make_run(data, Path(home) / str(n), recipe), Machine('cpu')
+            before = dict(classifier=(), irnet=('cams',), segmentation=('pseudo_labels',))
+            for name, others in before.items():
+                for other in others:
+                    STAGES[other](run, machine)
+                found[name, n] = kept_for_the_way_back(partial(STAGES[name], run, machine))
+            weights = {s: sum(v.nbytes for v in load_file(run.network(s)).values()) for s in before}
     return {s: (batches[s] * (found[s, 3] - found[s, 2]) + 3 * weights[s]) / 1e9 for s in batches}
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from vwl.pixels import to_tensor
 from vwl.engine.files import read_json, write_json
+from vwl.engine.processes import Machine
 from vwl.losses import classification_loss
 from vwl.stages.classifier import load_classifier
 from vwl.stages.pipeline import run_pipeline
-from vwl.engine.settings import preset
+from vwl.engine.recipe import preset
 from vwl.data.scenes import write_scenes
 
 
@@ -59,7 +60,7 @@ if __name__ == '__main__':
         recipe = preset(
             'toy', epochs=6 * most // n, train_list=f'lists/{n}.txt', score_list='lists/scored.txt', crf='none'
         )
-        run = run_pipeline(data, out / f'{n}-{dropped}', recipe, 'cpu', until='seeds')
+        run = run_pipeline(data, out / f'{n}-{dropped}', recipe, Machine('cpu'), 'seeds')
         m, h = read_json(run.folder / 'metrics.json'), read_json(run.folder / 'classifier' / 'history.json')
         unseen = classification_loss(scores(run, run.scored), torch.from_numpy(run.scored.labels)).item()
         rows.append(
@@ -67,7 +68,7 @@ if __name__ == '__main__':
                 images=n,
                 dropped=dropped,
                 a_class=round(float(run.train.labels.sum(0).mean())),
-                epochs=recipe.epochs,
+                epochs=recipe.training.epochs,
                 steps=h['steps'],
                 miou=m['cam_best']['miou'],
                 threshold=m['cam_best']['threshold'],

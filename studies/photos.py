@@ -16,10 +16,12 @@ import numpy as np
 from vwl.apps.demo import draw_comparison
 from vwl.apps.experiments import run_command
 from vwl.engine.files import read_json, write_json
+from vwl.engine.processes import Machine
+from vwl.engine.workers import print_messages
 from vwl.metrics import confusion_matrix, mean_iou
 from vwl.stages.images import over_images
 from vwl.stages.pipeline import run_pipeline
-from vwl.engine.settings import preset
+from vwl.engine.recipe import preset
 from vwl.seeds import crf_seeds
 from vwl.data.cams import load_cams
 
@@ -38,14 +40,16 @@ def crf_confusion(run):
     "Confusion matrix of a run's one image after CRF; writes nothing."
     truth, image = run.scored.mask(0), np.asarray(run.scored.image(0))
     cams, keys = load_cams(run.cam_path(run.scored.names[0]), truth.shape)
-    return confusion_matrix(crf_seeds(image, cams, keys, run.recipe.crf_background), truth, len(run.scored.classes) + 1)
+    return confusion_matrix(
+        crf_seeds(image, cams, keys, run.recipe.seeds.crf_background), truth, len(run.scored.classes) + 1
+    )
 
 
 def matched_crf(run, threshold, workers):
     "The CRF's mIoU with a background score 0.02 above the best threshold, as the published 0.15 is above 0.13."
-    run = replace(run, recipe=replace(run.recipe, crf_background=round(threshold + 0.02, 2)))
+    run = replace(run, recipe=run.recipe.changed(crf_background=round(threshold + 0.02, 2)))
     return dict(
-        background=run.recipe.crf_background,
+        background=run.recipe.seeds.crf_background,
         miou=mean_iou(sum(over_images(crf_confusion, run, range(len(run.scored)), workers))),
     )
 
@@ -59,6 +63,7 @@ def main():
     parser.add_argument('--workers', type=int, default=2, help='processes for images and CRF')
     parser.add_argument('--results', type=Path, help='folder to copy results and pictures to')
     args = parser.parse_args()
+    print_messages()
     runs, results = {}, {}
     for name in args.only or METHODS:
         fields, out, started = SETTINGS | METHODS[name], args.out / name.lower().replace(' + ', '-'), time.time()
@@ -66,7 +71,7 @@ def main():
             args.folder,
             out,
             preset('animals', weights=str(args.weights), **fields),
-            workers=args.workers,
+            Machine(workers=args.workers),
             until='seeds',
         )
         metrics, history = read_json(out / 'metrics.json'), read_json(out / 'classifier' / 'history.json')

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from vwl.affinity import random_walk
 from vwl.apps.figures import edge_layer, overlay_cam, overlay_label, picture_grid
 from vwl.engine.files import load_label, read_json, write_json
+from vwl.engine.processes import Machine
+from vwl.engine.workers import print_messages
 from vwl.models.irnet import edge_map
 from vwl.apps.demo import confident_share
 from vwl.apps.experiments import run_command
@@ -24,7 +26,7 @@ from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
 from vwl.stages.scores import THRESHOLDS
 from vwl.stages.irnet import load_irnet
 from vwl.stages.pipeline import run_pipeline
-from vwl.engine.settings import preset
+from vwl.engine.recipe import preset
 from vwl.apps.results_table import format_table, results_table
 from vwl.data.cams import load_cams
 from photos import matched_crf
@@ -39,7 +41,7 @@ SETTINGS = dict(  # beside preset `animals`
     irn_batch_size=16,
     irn_foreground=0.4,
     irn_background=0.1,
-    walk_background=0.4,
+    refiner_background=0.4,
     seg_backbone='mobilenet_v2',
     seg_output_stride=16,
     seg_rates=(3, 6, 9, 12),
@@ -64,7 +66,7 @@ def walked_sweep(run):
         truth, (edge, _) = run.scored.mask(i), edge_map(net, run.scored.image(i))
         cams, keys = load_cams(run.cam_path(name), truth.shape, edge.shape[1:])
         walked = random_walk(
-            torch.from_numpy(cams), edge, run.recipe.walk_radius, run.recipe.walk_beta, run.recipe.walk_steps
+            torch.from_numpy(cams), edge, run.recipe.walk.radius, run.recipe.walk.beta, run.recipe.walk.steps
         )
         full = F.interpolate(walked[None], scale_factor=net.stride, mode='bilinear')[
             0, :, : truth.shape[0], : truth.shape[1]
@@ -118,11 +120,12 @@ def main():
     parser.add_argument('--workers', type=int, default=2, help='processes for images and CRF')
     parser.add_argument('--results', type=Path, help='folder to copy results and pictures to')
     args = parser.parse_args()
+    print_messages()
     files, runs, results = dict.fromkeys(('weights', 'irn_weights', 'seg_weights'), str(args.weights)), {}, {}
     for name, fields in RUNS.items():
         started = time.time()
         runs[name] = run = run_pipeline(
-            args.folder, args.out / name, preset('animals', **files, **SETTINGS | fields), workers=args.workers
+            args.folder, args.out / name, preset('animals', **files, **SETTINGS | fields), Machine(workers=args.workers)
         )
         print(name, f'{time.time() - started:.0f} s', flush=True)
         history = {

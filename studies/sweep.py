@@ -28,6 +28,8 @@ from vwl.apps.experiments import run_experiments
 from vwl.apps.rows import EXPERIMENTS, HEADLINE, NETWORKS, row_recipe
 from vwl.apps.stored_results import data_key, run_key
 from vwl.engine.files import write_json
+from vwl.engine.processes import Machine
+from vwl.engine.workers import print_messages
 from vwl.stages.classifier import load_classifier
 from vwl.stages.run import open_run
 from vwl.apps.word_figures import silhouette, survey_words
@@ -92,8 +94,9 @@ def main():
             print(line, flush=True)
             keep(args)
 
+        print_messages(said)
         run_experiments(
-            names, args.folder, args.out, 'animals', settings, range(1, seeds + 1), rows, workers=args.workers, say=said
+            names, args.folder, args.out, 'animals', settings, range(1, seeds + 1), rows, Machine(workers=args.workers)
         )
         keep(args)
         for name in names:
@@ -114,10 +117,10 @@ def about_words(run):
     tight the words' regions are.
     """
     book, r = F.normalize(load_classifier(run).codebook.detach()), run.recipe
-    start = F.normalize(random_codebook(r.n_words, book.shape[1], torch.Generator().manual_seed(r.seed)))
+    start = F.normalize(random_codebook(r.words.n_words, book.shape[1], torch.Generator().manual_seed(r.images.seed)))
     among = (book @ book.T)[~torch.eye(len(book), dtype=bool)].abs().mean()
     return dict(
-        seed=r.seed,
+        seed=r.images.seed,
         with_start=float((book * start).sum(1).mean()),
         among=float(among),
         silhouette=silhouette(survey_words(run)),
@@ -138,7 +141,7 @@ def draw(args):
             run = open_run(folder)
             if seed == 1:
                 runs[row.name] = run
-            if run.recipe.words != 'none':
+            if run.recipe.words.kind != 'none':
                 words.setdefault(row.name, []).append(about_words(run))
     if runs:
         draw_figures(runs, args.results)

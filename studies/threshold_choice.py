@@ -72,7 +72,7 @@ if __name__ == '__main__':
         few=few,
         agreement=dict(threshold=thresholds.tolist(), miou=agreement),
         best=float(curve.max()),
-        recipe=dict(threshold=run.recipe.threshold, miou=at(run.recipe.threshold)),
+        recipe=dict(threshold=run.recipe.seeds.threshold, miou=at(run.recipe.seeds.threshold)),
         without=dict(threshold=chosen, miou=at(chosen)),
         command=f'python studies/threshold_choice.py RUN --images {args.images}',
     )

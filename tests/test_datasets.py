@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from vwl.apps.cli import main, parse
+from vwl.apps.arguments import parse
+from vwl.apps.cli import main
 from vwl.data.datasets import read_dataset, write_dataset
 from vwl.engine.files import read_json
 from vwl.stages.run import open_run
@@ -91,7 +92,7 @@ def test_voc_to_the_test_server(voc, tmp_path, monkeypatch, capsys, recipe):
     ):
         assert part in out
     r = read_json(run / 'recipe.json')['recipe']
-    assert (r['train_list'], r['val_list'], r['n_words']) == (
+    assert (r['images']['train_list'], r['images']['val_list'], r['words']['n_words']) == (
         'lists/train_aug.txt',
         'ImageSets/Segmentation/val.txt',
         256,
@@ -131,8 +132,8 @@ def test_coco(tmp_path, capsys):
         and Image.open(tmp_path / 'sheet.jpg').width > 1000
     )
     assert (
-        parse(['run', str(root)]).settings.seg_steps == 60000
-        and parse(['run', str(root), '--seg-steps', '7']).settings.seg_steps == 7
+        parse(['run', str(root)]).settings.segmentation.steps == 60000
+        and parse(['run', str(root), '--seg-steps', '7']).settings.segmentation.steps == 7
     )
     assert read_json(tmp_path / 'run' / 'metrics.json')['segmentation']['images'] == 4
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from vwl.apps.cli import main
 from vwl.engine.files import at_work
-from vwl.engine.settings import preset
+from vwl.engine.recipe import preset
 from conftest import SMALL
 
 
@@ -103,18 +103,13 @@ def test_trainings_are_shared(ran, tmp_path):
     data, out = ran
     shutil.copytree(out, tmp_path / 'out')
     main(table(data, tmp_path / 'out', '--rows', 'no words', '--threshold', '.5'))
-    folders = [
-        p
-        for p in (tmp_path / 'out' / 'runs').iterdir()
-        if json.loads((p / 'recipe.json').read_text())['recipe']['words'] == 'none'
-        and 'threshold' in (p / 'recipe.json').read_text()
-    ]
+    recipes = {p: json.loads((p / 'recipe.json').read_text())['recipe'] for p in (tmp_path / 'out' / 'runs').iterdir()}
     seeds = {
-        json.loads((p / 'recipe.json').read_text())['recipe']['threshold']: p
-        for p in folders
-        if json.loads((p / 'recipe.json').read_text())['recipe']['seed'] == 1
+        r['seeds']['threshold']: p
+        for p, r in recipes.items()
+        if r['words']['kind'] == 'none' and r['images']['seed'] == 1
     }
-    a, b = seeds[0.5], seeds[preset('toy').threshold]
+    a, b = seeds[0.5], seeds[preset('toy').seeds.threshold]
     assert (a / 'classifier' / 'weights.safetensors').samefile(b / 'classifier' / 'weights.safetensors')
     assert {p.read_bytes() for p in (a / 'seeds').rglob('*.png')} != {
         p.read_bytes() for p in (b / 'seeds').rglob('*.png')

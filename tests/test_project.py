@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from configparser import ConfigParser
-from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 import pytest
@@ -60,18 +59,17 @@ def test_names_agree():
     "What the recipe offers by name is what there is."
     from vwl.models.backbone import BACKBONES
     from vwl.pooling import POOLING
-    from vwl.engine.settings import Backbone, Pooling, Recipe, Words
-    from vwl.apps.report_sections import _LABELS, _POOLING, _WORDS
     from vwl.crf import CRF_SETTINGS
+    from vwl.engine.recipe import Backbone, Pooling, Recipe
+    from vwl.engine.settings import list_settings
+    from vwl.stages.table import CODEBOOKS, LABELS, POOLINGS
 
-    offered = {f.name: f.type for f in fields(Recipe)}
-    assert (
-        set(get_args(Pooling)) == set(POOLING) == set(_POOLING)
-        and set(get_args(Words)) == set(_WORDS)
-        and set(get_args(offered['seg_labels'])) == set(_LABELS)
-    )
+    offered = {name: s.info.annotation for name, s in list_settings(Recipe).items()}
+    assert set(get_args(Pooling)) == set(POOLING) == set(POOLINGS)
+    assert set(get_args(offered['words'])) == set(CODEBOOKS)
+    assert set(get_args(offered['segmentation.labels'])) == set(LABELS)
     assert set(get_args(Backbone)) == set(BACKBONES)
-    for name in 'crf', 'predict_crf':
+    for name in 'crf', 'predictions.crf':
         assert set(get_args(offered[name])) == {*CRF_SETTINGS, 'none'}
 
 
@@ -97,7 +95,7 @@ def test_figures_of_the_readme():
 
 def test_stored_commands():
     "The commands that are stored beside results are understood."
-    from vwl.apps.cli import parse
+    from vwl.apps.arguments import parse
 
     found = re.findall(
         r'"command": "vwl (.+)"',

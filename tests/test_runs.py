@@ -77,8 +77,9 @@ def test_killed_run_goes_on(finished, tmp_path):
 
 def small_demo(out):
     from vwl.apps.demo import run_demo
+    from vwl.engine.processes import Machine
 
-    run_demo(out, device='cpu', n=(16, 8), say=str, **TINY | dict(epochs=2))
+    run_demo(out, machine=Machine('cpu'), n=(16, 8), **TINY | dict(epochs=2))
 
 
 def test_killed_at_any_moment(tmp_path, monkeypatch):

@@ -46,7 +46,7 @@ import PIL
 import vwl
 from safetensors.torch import save as save_tensors
 from vwl.models.backbone import read_weights
-from vwl.apps.cli import _data_settings
+from vwl.apps.arguments import data_settings
 from vwl.data.coco import prepare_coco
 from vwl.data.images import ImageSet, read_folder, read_image
 from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, unpack, write_dataset
@@ -65,7 +65,7 @@ from vwl.engine.files import (
 )
 from vwl.stages.training import resume
 from vwl.stages.run import make_run, open_run
-from vwl.engine.settings import preset
+from vwl.engine.recipe import preset
 from vwl.data.scenes import write_scenes
 from vwl.data.cams import load_cams, save_cams
 from vwl.seeds import threshold_seeds
@@ -269,7 +269,7 @@ def published_cams(path):
 def described(path):
     found = read_dataset(find_data(path.parent))
     every(
-        lambda: preset('paper', **_data_settings(['run', str(path.parent)])),
+        lambda: preset('paper', **data_settings(['run', str(path.parent)])),
         lambda: paper_figure(found, preset('paper'), 'CAM'),
         lambda: path.parent / found.test_list,
     )
@@ -312,7 +312,7 @@ def weights(path):
 
 def annotations(path):
     shutil.rmtree('coco/masks', ignore_errors=True)
-    prepare_coco('coco', subset=True, say=lambda line: None)
+    prepare_coco('coco', subset=True)
 
 
 def unpacked(path):

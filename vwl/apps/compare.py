@@ -8,18 +8,17 @@ __all__ = ['mean_and_spread', 'Table', 'load_table', 'draw_maps', 'draw_masks', 
 
 # %% ../../nbs/7_results/07_compare.ipynb #e0986b24
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from .figures import Grid, label_names, overlay_cam, overlay_label, picture_grid
-from .rows import COLUMNS, EXPERIMENTS, Experiment, UNTIL, chosen_rows, row_recipe
-from .stored_results import portable, stored_results
+from .rows import COLUMNS, EXPERIMENTS, Experiment, chosen_rows, row_recipe
+from .stored_results import goes_as_far, portable, stored_results
 from .word_figures import WordSurvey, project_words, similarity_picture, survey_words
 from ..data.cams import load_cams
 from ..engine.files import atomic_path, load_label
 from ..engine.processes import pick_device
-from ..engine.settings import Recipe
+from ..engine.recipe import Recipe
 from ..errors import InputError
 from ..stages.run import Run
 from ..stages.scores import with_masks
@@ -91,7 +90,7 @@ class Table:
 # %% ../../nbs/7_results/07_compare.ipynb #e5ece39a
 def _same(stored, recipe):
     "Whether stored settings are those of a recipe, but for lists and seed; a file of weights counts by its name."
-    default = asdict(Recipe())
+    default = Recipe().flat()
     for k, v in portable(recipe).items():
         have = stored.get(k, default[k])
         if isinstance(v, tuple):
@@ -116,11 +115,7 @@ def load_table(
     """
     chosen = [row for _, row in chosen_rows([name], only)]
     e, stored = EXPERIMENTS[name], stored_results(out).values()
-    stored = [
-        r
-        for r in stored
-        if UNTIL.index(r['until']) >= UNTIL.index(e.until) and (data is None or r['data']['digests'] == data)
-    ]
+    stored = [r for r in stored if goes_as_far(r, e.until) and (data is None or r['data']['digests'] == data)]
     recipes = {row.name: row_recipe(row, base, common or {}, 1) for row in chosen}
     results = {
         name: sorted((r for r in stored if _same(r['recipe'], recipe)), key=lambda r: r['seed'])
@@ -187,7 +182,7 @@ def draw_masks(
     chosen = _spread(range(len(first)), images)
 
     def kind(r):
-        return 'network' if r.recipe.predict_crf == 'none' else 'crf'
+        return 'network' if r.recipe.predictions.crf == 'none' else 'crf'
 
     labels = {
         name: [load_label(r.prediction_path(kind(r), first.names[i])) for i in chosen] for name, r in runs.items()
@@ -262,7 +257,7 @@ def draw_figures(
     surveys = {
         n: survey_words(r, device=pick_device(device))
         for n, r in runs.items()
-        if r.recipe.words != 'none' and r.weights.exists()
+        if r.recipe.words.kind != 'none' and r.weights.exists()
     }
     for name, survey in surveys.items():
         save(f'words-{name.lower().replace(" ", "-").replace("+-", "")}.png', draw_words(survey))

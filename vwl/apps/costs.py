@@ -6,9 +6,9 @@
 __all__ = ['STAGE_COSTS', 'SET_SIZES', 'TRAINING_GB', 'CRF_SECONDS', 'costs', 'describe_experiments']
 
 # %% ../../nbs/7_results/08_costs.ipynb #549cc34d
-from dataclasses import asdict
-from .rows import EXPERIMENTS, Experiment, UNTIL
-from ..engine.settings import STAGE_FIELDS, preset
+from .rows import EXPERIMENTS, Experiment
+from ..engine.recipe import preset
+from ..stages.table import road, settings_of
 
 # %% ../../nbs/7_results/08_costs.ipynb #1ef16f8e
 STAGE_COSTS = dict(  # stage -> GFLOP and bytes on disk of one image, once
@@ -31,22 +31,14 @@ CRF_SECONDS = 0.74  # of one core, one image
 
 def _need(experiment):
     "(stage, recipe) of each stage that has to run, rows that share it counted once."
-    done, last = {}, UNTIL.index(experiment.until)
-    stages = ['classifier', 'cams', 'seeds', 'irnet', 'pseudo_labels', 'segmentation', 'predictions'][: 3 + 2 * last]
+    done = {}
     for row in experiment.rows:
         r = preset('paper', **row.settings)
-        supervised = r.seg_labels == 'masks'
-        for n, s in enumerate(stages):
-            if supervised and s not in ('segmentation', 'predictions'):
-                continue
-            later = {f for t in stages[n + 1 :] for f in STAGE_FIELDS.get(t, ())}
-            key = tuple(
-                str(v)
-                for k, v in asdict(r).items()
-                if k not in later and (not supervised or k.startswith(('seg_', 'predict_')))
-            )
-            done[s, key] = r
-    return [(s, r) for (s, _), r in done.items()]
+        read = []  # settings that the stage and those before it read
+        for stage in road(r, experiment.until):
+            read += settings_of(stage)
+            done[stage.name, str([(name, r[name]) for name in read])] = r
+    return [(name, r) for (name, _), r in done.items()]
 
 
 def costs(
@@ -64,12 +56,12 @@ def costs(
     for stage, r in _need(experiment):
         all_maps = experiment.until != 'seeds'
         images = dict(
-            classifier=r.epochs * train,
+            classifier=r.training.epochs * train,
             cams=score + val + (train if all_maps else 0),
             seeds=score,
-            irnet=r.irn_epochs * train,
+            irnet=r.irnet.epochs * train,
             pseudo_labels=train,
-            segmentation=steps * r.seg_batch_size,
+            segmentation=steps * r.segmentation.batch_size,
             predictions=val,
         )[stage]
         gflop, size = STAGE_COSTS[stage]

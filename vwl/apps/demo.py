@@ -7,17 +7,16 @@ __all__ = ['ADJACENT', 'METHODS', 'drawbacks', 'confident_share', 'draw_comparis
 
 # %% ../../nbs/7_results/01_demo.ipynb #b643b002
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from .figures import label_names, masks_made, overlay_cam, overlay_label, picture_grid
 from ..engine.files import load_label, read_json, write_json
 from ..metrics import adjacent_leak, coverage, leak
+from ..engine.processes import Machine
 from ..stages.run import Run
 from ..stages.pipeline import run_pipeline
 from ..stages.scores import with_masks
-from ..engine.settings import preset
+from ..engine.recipe import preset
 from ..data.scenes import write_scenes
 from ..data.cams import load_cams
 
@@ -98,11 +97,9 @@ METHODS = {'GAP': dict(pooling='gap', words='none', crf='none'), 'HP + VWL-L': d
 def run_demo(
     out: Path | str = 'runs/demo',  # folder of scenes, runs and results
     seed: int = 1,  # of scenes and training
-    device: str = 'auto',  # see `pick_device`
-    workers: int = 0,  # processes for images and CRF
+    machine: Machine = Machine(),  # where it runs, with how many processes
     n: tuple[int, int] = (700, 200),  # scenes to train on and to score
     methods: dict[str, dict] = METHODS,  # name -> fields of the recipe
-    say: Callable[[str], None] = print,  # for lines to the user
     **settings,  # fields of the `toy` recipe, for all methods
 ) -> dict[str, Run]:  # name -> finished run
     """Each method on the same generated scenes, the last one to the end; drawbacks and scores go into `results.json`,
@@ -116,14 +113,12 @@ def run_demo(
     out, runs, results = Path(out), {}, {}
     for name, recipe in recipes.items():
         until = 'predictions' if recipe is list(recipes.values())[-1] else 'seeds'
-        runs[name] = run = run_pipeline(
-            data, out / name.lower().replace(' + ', '-'), recipe, device, workers, say, until
-        )
+        runs[name] = run = run_pipeline(data, out / name.lower().replace(' + ', '-'), recipe, machine, until)
         results[name] = (
             _scores(run) | drawbacks(run) | (dict(sure=confident_share(run)) if until == 'predictions' else {})
         )
     draw_comparison(runs, out / 'comparison.png')
-    bound = replace(recipe, seg_labels='masks', seg_weights=str(run.weights.resolve()))
-    runs['fully supervised'] = run_pipeline(data, out / 'supervised', bound, device, workers, say)
+    bound = recipe.changed(seg_labels='masks', seg_weights=str(run.weights.resolve()))
+    runs['fully supervised'] = run_pipeline(data, out / 'supervised', bound, machine)
     write_json(out / 'results.json', results | {'fully supervised': _scores(runs['fully supervised'])})
     return runs

@@ -10,8 +10,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Sequence
 from pathlib import Path
 import torch
 import vwl
@@ -20,9 +19,10 @@ from ..engine.files import AtWork, at_work, read_json, write_json
 from ..errors import InputError
 from ..stages.scores import with_masks
 from ..stages.run import image_sets, make_run
-from ..engine.processes import pick_device
+from ..engine.processes import Machine
 from ..stages.pipeline import run_pipeline
-from ..engine.settings import STAGE_FIELDS, Recipe, preset, recipe_from_dict, stages_after
+from ..engine.recipe import Recipe, preset
+from ..stages.table import STAGES, stage_of, stages_after
 from .measures import measure
 from .rows import EXPERIMENTS, chosen_rows, row_recipe
 from .stored_results import data_key, differing, result_path, run_key, stored_result, stored_results
@@ -33,12 +33,12 @@ def shared_stages(
     other: Recipe,  # of a finished one on the same data
 ) -> list[str]:  # folders
     "The stages that both make alike; none if their classifiers differ."
-    late = {f: s for s, names in STAGE_FIELDS.items() for f in names}
-    changed = [f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(other, f.name)]
-    if 'masks' in (recipe.seg_labels, other.seg_labels) or any(f not in late for f in changed):
+    changed = [name for name, value in recipe.flat().items() if value != other[name]]
+    first = {stage_of(name).name for name in changed}
+    if 'masks' in (recipe.segmentation.labels, other.segmentation.labels) or 'classifier' in first:
         return []
-    gone = {stage for f in changed for r in (recipe, other) for stage in stages_after(r, late[f])}
-    return ['classifier', *(s for s in STAGE_FIELDS if s not in gone)]
+    gone = {later for name in first for r in (recipe, other) for later in stages_after(r, name)}
+    return [name for name in STAGES if name not in gone]
 
 # %% ../../nbs/7_results/06_experiments.ipynb #29ad52ca
 def _link_shared(run, data, out):
@@ -48,7 +48,9 @@ def _link_shared(run, data, out):
         folder = out / 'runs' / key
         if folder == run.folder or not (folder / 'recipe.json').is_file() or result['data']['digests'] != data:
             continue
-        found.append((folder, shared_stages(run.recipe, recipe_from_dict(read_json(folder / 'recipe.json')['recipe']))))
+        found.append(
+            (folder, shared_stages(run.recipe, preset('paper', **read_json(folder / 'recipe.json')['recipe'])))
+        )
     folder, stages = max(found, key=lambda f: len(f[1]), default=(None, []))
     for stage in stages:
         if (folder / stage).is_dir() and not (run.folder / stage).exists():
@@ -66,20 +68,23 @@ def run_command(
     def said(v):
         return [f'{x:g}' if isinstance(x, float) else str(x) for x in (v if isinstance(v, tuple) else (v,))]
 
-    known, words = preset(base, words=recipe.words), ['vwl', 'run', 'FOLDER', '--recipe', base, '--words', recipe.words]
-    for f in fields(Recipe):
-        value, flag = getattr(recipe, f.name), f.name.replace('_', '-')
-        if value == getattr(known, f.name):
+    known, words = (
+        preset(base, words=recipe.words.kind),
+        ['vwl', 'run', 'FOLDER', '--recipe', base, '--words', recipe.words.kind],
+    )
+    for name, value in recipe.flat().items():
+        flag = name.replace('_', '-')
+        if value == known[name]:
             continue
         words += (
             [f'--{flag}' if value else f'--no-{flag}']
             if isinstance(value, bool)
-            else [f'--{flag}', *said(Path(value).name if f.name.endswith('weights') else value)]
+            else [f'--{flag}', *said(Path(value).name if name.endswith('weights') else value)]
         )
     return shlex.join([*words, '--until', until.replace('_', '-')])
 
 # %% ../../nbs/7_results/06_experiments.ipynb #4c667203
-def _machine(device):
+def _machine_name(device):
     return (
         torch.cuda.get_device_name(device)
         if str(device).startswith('cuda')
@@ -87,7 +92,7 @@ def _machine(device):
     )
 
 
-def _run_row(name, row, recipe, base, data, digests, out, until, device, workers, say):
+def _run_row(name, row, recipe, base, data, digests, out, until, machine):
     "Run one recipe to the end, and store its figures."
     key = run_key(recipe, digests)
     folder, began, before = out / 'runs' / key, time.time(), stored_result(out, key)  # what came less far
@@ -96,8 +101,8 @@ def _run_row(name, row, recipe, base, data, digests, out, until, device, workers
         run = make_run(data, folder, recipe)
         if not (folder / 'classifier').exists():
             _link_shared(run, digests, out)
-        run = run_pipeline(data, folder, recipe, device, workers, say, until)
-        figures = measure(run, device, workers)
+        run = run_pipeline(data, folder, recipe, machine, until)
+        figures = measure(run, machine)
     about = dict(
         name=read_dataset(data).name or Path(data).resolve().name,
         images=len(run.train),
@@ -109,7 +114,7 @@ def _run_row(name, row, recipe, base, data, digests, out, until, device, workers
     made = dict(
         command=run_command(recipe, base, until),
         versions=dict(vwl=vwl.__version__, torch=torch.__version__),
-        machine=_machine(pick_device(device)),
+        machine=_machine_name(machine.torch_device),
         seconds=round(time.time() - began) + (before or {}).get('seconds', 0),
         resumed=resumed,
     )
@@ -119,7 +124,7 @@ def _run_row(name, row, recipe, base, data, digests, out, until, device, workers
         dict(
             key=key,
             until=until,
-            seed=recipe.seed,
+            seed=recipe.images.seed,
             **made,
             data=about,
             base=base,
@@ -130,7 +135,7 @@ def _run_row(name, row, recipe, base, data, digests, out, until, device, workers
 
 # %% ../../nbs/7_results/06_experiments.ipynb #4022c919
 def _check_files(row, recipe):
-    for k, v in asdict(recipe).items():
+    for k, v in recipe.flat().items():
         if k.endswith('weights') and v not in ('imagenet', 'none', 'classifier') and not Path(v).is_file():
             raise InputError(
                 f'{v}: no such file, and the row {row.name!r} needs it as {k}; put it there, or name the other '
@@ -146,9 +151,7 @@ def run_experiments(
     common: dict | None = None,  # fields of all rows
     seeds: Sequence[int] = (1,),  # each row runs once with each
     only: Sequence[str] = (),  # rows by name; none = all
-    device: str = 'auto',  # see `pick_device`
-    workers: int = 0,  # processes for images and CRF
-    say: Callable[[str], None] = print,  # for lines to the user
+    machine: Machine = Machine(),  # where it runs, with how many processes
 ):
     "Run what isn't there yet, row by row, all of them with the first seed first."
     out, common, rows = Path(out), common or {}, chosen_rows(names, only)
@@ -162,8 +165,8 @@ def run_experiments(
         until = EXPERIMENTS[n].until
         if stored_result(out, run_key(recipe, digests), until):
             continue
-        say(f'{n}, {row.name}, seed {recipe.seed}')
+        machine.log.info(f'{n}, {row.name}, seed {recipe.images.seed}')
         try:
-            _run_row(n, row.name, recipe, base, data, digests, out, until, device, workers, say)
+            _run_row(n, row.name, recipe, base, data, digests, out, until, machine)
         except AtWork as e:
-            say(f'  left to another process: {e}')
+            machine.log.info(f'  left to another process: {e}')

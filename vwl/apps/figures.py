@@ -27,6 +27,7 @@ from ..engine.files import atomic_path, load_label, voc_palette
 from ..models.irnet import IRNet, edge_map
 from ..metrics import class_iou, confusion_matrix, mean_iou
 from ..stages.run import Run
+from ..stages.table import STAGES
 from ..data.cams import load_cams
 
 # %% ../../nbs/6_pictures/01_figures.ipynb #bedeeb26
@@ -218,14 +219,8 @@ def masks_made(
     name: str,  # of an image
 ) -> dict[str, Path]:  # caption -> file
     "The masks that a run has made of an image, in the order of the road."
-    every = {
-        'mask by threshold': run.seed_path('cam', name),
-        'mask by CRF': run.seed_path('crf', name),
-        'pseudo label': run.pseudo_label_path(name),
-        'prediction': run.prediction_path('network', name),
-        'prediction + CRF': run.prediction_path('crf', name),
-    }
-    return {caption: path for caption, path in every.items() if path.exists()}
+    masks = [mask for stage in STAGES.values() for mask in stage.masks]
+    return {m.caption: m.path(run.folder, name) for m in masks if m.path(run.folder, name).exists()}
 
 
 def on_all_images(
@@ -287,7 +282,7 @@ class ImageResults(Drawing):
         side: int = 256,  # of the pictures at most, pixels
     ):
         self.run, self.i, self.name, self.photograph = run, i, run.scored.names[i], run.scored.image(i)
-        whole = working_image(self.photograph, run.recipe.cam_long_side)
+        whole = working_image(self.photograph, run.recipe.images.cam_long_side)
         self.photograph.thumbnail((side, side))
         self.found = set()  # ids in the masks
         rest = [
@@ -301,7 +296,7 @@ class ImageResults(Drawing):
             else []
         )
         masks = self._masks(run)
-        seeds = sum(p.caption in ('mask by threshold', 'mask by CRF') for p in masks)
+        seeds = sum(p.caption in [m.caption for m in STAGES['seeds'].masks] for p in masks)
         self.panels = [
             Panel('photograph'),
             *self._maps(run),

@@ -11,7 +11,7 @@ import numpy as np
 from .demo import drawbacks
 from ..data.images import ImageSet
 from ..engine.files import read_json
-from ..engine.processes import pick_device
+from ..engine.processes import Machine, pick_device
 from ..engine.workers import progress
 from ..metrics import mean_iou
 from ..models.classifier import Classifier, scores_of_image
@@ -35,7 +35,7 @@ def tag_scores(
     net = load_classifier(run, pick_device(device))
     heads, truth = {'': [], '_words': []}, np.asarray(images.labels) > 0
     for i in progress(range(len(images))):
-        said = scores_of_image(net, working_image(images.image(i), run.recipe.cam_long_side))
+        said = scores_of_image(net, working_image(images.image(i), run.recipe.images.cam_long_side))
         heads[''].append(said.classes)
         if said.frequencies is not None:
             heads['_words'].append(said.frequencies)
@@ -99,10 +99,10 @@ def word_scores(
     learned = truth(run.train)
     varied = learned.any(0) & ~learned.all(0)  # a class that all images have, or none, can't be learned
     model = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=1000)))
-    model.fit(found_words(net, run.train, run.recipe.cam_long_side), learned[:, varied].astype(int))
+    model.fit(found_words(net, run.train, run.recipe.images.cam_long_side), learned[:, varied].astype(int))
     out = {}
     for where, images in (('_train', run.scored), ('', run.val)):
-        shares = found_words(net, images, run.recipe.cam_long_side)
+        shares = found_words(net, images, run.recipe.images.cam_long_side)
         probabilities = np.tile(learned.mean(0), (len(images), 1))
         probabilities[:, varied] = model.predict_proba(shares)
         out |= {f'words_{k}{where}': v for k, v in score_predictions(probabilities, truth(images)).items()}
@@ -111,8 +111,7 @@ def word_scores(
 # %% ../../nbs/7_results/05_measures.ipynb #0be30130
 def measure(
     run: Run,  # finished as far as its experiment needs
-    device: str = 'auto',  # see `pick_device`
-    workers: int = 0,  # processes that score
+    machine: Machine = Machine(),  # where it runs, with how many processes
 ) -> dict:  # 'figures': name -> share in [0, 1], and what they depend on
     "All figures of a run."
     metrics = read_json(run.folder / 'metrics.json')
@@ -124,15 +123,16 @@ def measure(
     out |= dict(
         threshold=metrics['cam_best']['threshold'], sweep=metrics['sweep']['miou'], iou=metrics['cam_best']['iou']
     )
-    there = run.with_images(run.val) if run.recipe.val_list and with_masks(run.val) else run
-    make_cams(there, device, workers)
+    there = run.with_images(run.val) if run.recipe.images.val_list and with_masks(run.val) else run
+    make_cams(there, machine)
     if (run.scored.root / 'parts').is_dir():
         out['figures'] |= drawbacks(there)
     if there is not run:
-        out['sweep_val'] = [mean_iou(N) for N in sweep_maps(there, workers)]
+        out['sweep_val'] = [mean_iou(N) for N in sweep_maps(there, machine)]
         out['figures'] |= dict(
-            val=out['sweep_val'][THRESHOLDS.tolist().index(out['threshold'])], **tag_scores(run, run.val, device)
+            val=out['sweep_val'][THRESHOLDS.tolist().index(out['threshold'])],
+            **tag_scores(run, run.val, machine.device),
         )
-        if run.recipe.words != 'none':
-            out['figures'] |= word_scores(run, device)
+        if run.recipe.words.kind != 'none':
+            out['figures'] |= word_scores(run, machine.device)
     return out

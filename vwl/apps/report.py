@@ -19,7 +19,7 @@ from ..engine.files import atomic_path
 from ..stages.run import Run
 from ..stages.irnet import load_irnet
 from ..stages.images import over_images
-from ..engine.processes import pick_device
+from ..engine.processes import Machine
 from ..engine.workers import progress
 from .report_sections import about_run, chip, colour_scale, scores_section, training_curves, words_section
 
@@ -192,18 +192,17 @@ def write_report(
     shown: str | None = None,  # name of the run in question; None = the last
     worst: int = 10,  # images shown besides: those with the lowest IoU
     words: int = 64,  # images whose visual words are looked up; 0 = none
-    workers: int = 0,  # processes that score
-    device: str = 'cpu',  # for edges and words, see `pick_device`
+    machine: Machine = Machine('cpu'),  # where edges and words are found, with how many processes that score
 ) -> Path:
     """A page without outside parts: recipe and data, scores, training, visual words, images. The same run gives the
     same page.
     """
-    name, device = shown or list(runs)[-1], pick_device(device)
+    name, device = shown or list(runs)[-1], machine.torch_device
     run = runs[name]
     sections = dict(About=about_run(run), Scores=scores_section(runs, name), Training=training_curves(runs, name))
-    if words and run.recipe.words != 'none' and run.weights.exists():
+    if words and run.recipe.words.kind != 'none' and run.weights.exists():
         sections['Visual words'] = words_section(run, words, device)
-    sections['Images'] = _images(runs, name, pictures, worst, workers, device)
+    sections['Images'] = _images(runs, name, pictures, worst, machine.workers, device)
     ids = {s: s.lower().replace(' ', '-') for s in sections}
     nav = ''.join(f'<a href="#{i}">{s}</a>' for s, i in ids.items())
     body = ''.join(f'<section id="{ids[s]}"><h2>{s}</h2>{content}</section>' for s, content in sections.items())

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'GAP', 'HP', 'VWE', 'VWL_M', 'VWL_L', 'SAMPLED', 'CAMS', 'MASKS', 'HEADLINE', 'NETWORKS', 'COCO_INIT',
-           'MASKED', 'EXPERIMENTS', 'UNTIL', 'Row', 'Experiment', 'row_recipe', 'chosen_rows']
+           'MASKED', 'EXPERIMENTS', 'Row', 'Experiment', 'row_recipe', 'chosen_rows']
 
 # %% ../../nbs/7_results/03_rows.ipynb #79c6660b
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ..engine.settings import Recipe, preset
+from ..engine.recipe import Recipe, preset
 from ..errors import InputError
 from ..paper import reported
 
@@ -218,9 +218,6 @@ EXPERIMENTS |= dict(
 )
 
 # %% ../../nbs/7_results/03_rows.ipynb #a7beafe0
-UNTIL = 'seeds', 'pseudo_labels', 'predictions'  # last stages that an experiment can need
-
-
 def row_recipe(
     row: Row,  # of an experiment
     base: str,  # recipe to start from

@@ -39,7 +39,7 @@ def image_words(
 ) -> ImageWords:
     "Eq. (2)-(4) on an image at its own size, and the mean feature of each word's region."
     features = net.backbone(to_tensor(image)[None].to(device)).float()
-    P = word_probabilities(features, net.codebook, net.recipe.tau)
+    P = word_probabilities(features, net.codebook, net.recipe.words.tau)
     words = assign_words(P)
     means, counts = reconstruct_codebook(features, words, len(net.codebook))
     shown = counts > 0
@@ -102,7 +102,7 @@ def survey_words(
     chosen = np.unique(np.linspace(0, len(run.scored) - 1, images).round().astype(int))
 
     def image(i):
-        return working_image(run.scored.image(chosen[i]), run.recipe.cam_long_side)
+        return working_image(run.scored.image(chosen[i]), run.recipe.images.cam_long_side)
 
     found = [image_words(net, image(i), device) for i in progress(range(len(chosen)))]
     counts = np.array([np.bincount(f.words.ravel(), minlength=len(net.codebook)) for f in found])

@@ -10,14 +10,13 @@ __all__ = ['ZIPS', 'COCO_ARCHIVES', 'SCORED', 'COCO_COUNTS', 'read_instances', '
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 import numpy as np
 from .datasets import Archive, DataSet, check_counts, get_archive, write_dataset
 from ..errors import InputError
 from ..engine.files import atomic_path, save_label
 from .voc import read_size, write_tags
-from ..engine.workers import progress, parallel_map
+from ..engine.workers import LOG, progress, parallel_map
 
 # %% ../../nbs/4_data/06_coco.ipynb #75589a68
 ZIPS = 'http://images.cocodataset.org/zips/'
@@ -133,7 +132,6 @@ def prepare_coco(
     download: bool = False,  # fetch what is missing
     subset: bool = False,  # a part of the data set is meant: counts and sums aren't checked
     workers: int = 0,  # processes
-    say: Callable[[str], None] = print,  # for lines to the user
 ) -> Path:  # the folder for `vwl run`
     """Masks, lists, classes and tags beside COCO's images. What is there already is kept; `InputError` names what is
     missing.
@@ -142,7 +140,7 @@ def prepare_coco(
         Path(root),
         {},
         {},
-        lambda name: get_archive(COCO_ARCHIVES[name], root, root, download, subset, say=say),
+        lambda name: get_archive(COCO_ARCHIVES[name], root, root, download, subset),
     )
     if not all((root / _INSTANCES.format(part)).is_file() for part in ('train', 'val')):
         get('annotations')
@@ -178,7 +176,7 @@ def prepare_coco(
         ),
     )
     write_tags(root / 'tags.csv', rows['train'] + rows['val'])  # last, for it makes the folder a data set
-    say(
+    LOG.info(
         f'{root}: {counts["train"]:,} images to learn from, {len(lists["train_scored"]):,} of them scored, '
         f'{counts["val"]:,} validation images, {len(names)} classes'
     )

@@ -21,14 +21,13 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from ..errors import InputError
 from ..engine.files import atomic_path, is_file, read_json, write_json
 from ..paper import reported
-from ..engine.settings import Recipe, recipe_from_dict
-from ..engine.workers import progress
+from ..engine.recipe import Recipe, preset
+from ..engine.workers import LOG, progress
 
 # %% ../../nbs/4_data/04_datasets.ipynb #b8b90ede
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def read_dataset(
     value, kinds = read_json(path), dict(name=str, settings=dict, test_list=str, subset=bool)
     if isinstance(value, dict) and 'name' in value and all(type(v) is kinds.get(k) for k, v in value.items()):
         try:
-            recipe_from_dict(value.get('settings', {}))
+            preset('paper', **value.get('settings', {}))
         except InputError as e:
             raise InputError(f'{path}: {e}; make it again with vwl prepare') from None
         return DataSet(**value)
@@ -85,30 +84,30 @@ def paper_figure(
     r, lists = recipe, {k: v for k, v in described.settings.items() if k.endswith('_list')}
     if (
         described.subset
-        or r.classes
-        or r.pooling != 'hp'
-        or r.tags != 'given'
-        or (r.backbone, r.seg_backbone) != ('resnet101', 'resnet101')
+        or r.images.classes
+        or r.pooling.kind != 'hp'
+        or r.cams.tags != 'given'
+        or (r.network.backbone, r.segmentation.backbone) != ('resnet101', 'resnet101')
     ):
         return None
-    if any(not str(getattr(r, k)).endswith(v) for k, v in lists.items()):
+    if any(not str(r[k]).endswith(v) for k, v in lists.items()):
         return None
-    method = dict(learned='VWL-L', memory='VWL-M').get(r.words, '')
+    method = dict(learned='VWL-L', memory='VWL-M').get(r.words.kind, '')
     maps = {'CAM': 'cam', 'CAM + CRF': 'crf', 'CAM + IRNet': 'pseudo'}
     if stage in maps:
         return reported('table1', method).get(maps[stage]) if described.name == 'voc' else None
-    if stage != 'DeepLabV2 + CRF' or r.seg_labels not in ('pseudo', 'masks'):
+    if stage != 'DeepLabV2 + CRF' or r.segmentation.labels not in ('pseudo', 'masks'):
         return None
     if described.name == 'coco':
         return (
             reported('table3', method).get('segmentation_crf')
-            if r.seg_labels == 'pseudo' and r.seg_weights == 'imagenet'
+            if r.segmentation.labels == 'pseudo' and r.segmentation.weights == 'imagenet'
             else None
         )
-    coco = 'coco' in Path(r.seg_weights).name.lower()  # by the file's name
-    if described.name != 'voc' or not (coco or r.seg_weights == 'imagenet'):
+    coco = 'coco' in Path(r.segmentation.weights).name.lower()  # by the file's name
+    if described.name != 'voc' or not (coco or r.segmentation.weights == 'imagenet'):
         return None
-    row = ('fully supervised' if r.seg_labels == 'masks' else method) + (', COCO weights' if coco else '')
+    row = ('fully supervised' if r.segmentation.labels == 'masks' else method) + (', COCO weights' if coco else '')
     return reported('table2', row).get('segmentation_crf')
 
 # %% ../../nbs/4_data/04_datasets.ipynb #9d5533d0
@@ -151,14 +150,13 @@ def fetch(
     folder: Path | str,  # where it goes, under its name
     tries: int = 5,  # a broken connection is taken up again so often
     wait: float = 5.0,  # seconds before another try
-    say: Callable[[str], None] = print,  # for lines to the user
 ) -> Path:  # the file, its sum checked
     "A published archive, downloaded if it isn't there."
     path = Path(folder) / archive.name
     part = path.with_name(f'.{archive.name}.part')
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        say(f'fetching {archive.url}')
+        LOG.info(f'fetching {archive.url}')
         for left in reversed(range(tries)):
             try:
                 _receive(archive.url, part)
@@ -306,15 +304,14 @@ def get_archive(
     download: bool = False,  # fetch it if it isn't there
     subset: bool = False,  # it may be another one
     inside: str = '',  # see `unpack`
-    say: Callable[[str], None] = print,  # for lines to the user
 ):
     "Unpack an archive once, its sum checked; nothing happens if it is neither there nor to be fetched."
     path, done = root / archive.name, root / f'.{archive.name}.unpacked'
     if not path.exists() and not (download and archive.url):
         return
     if archive.md5 and not subset:
-        fetch(archive, root, say=say)
-    say(f'unpacking {path}')
+        fetch(archive, root)
+    LOG.info(f'unpacking {path}')
     unpack(path, folder, inside)
     done.touch()
 

@@ -22,7 +22,7 @@ from .images import VOC_CLASSES, ImageSet, read_list
 from .datasets import INSIDE, Archive, DataSet, check_counts, get_archive, is_unpacked, write_dataset
 from ..errors import InputError
 from ..engine.files import atomic_path, load_label, save_label, voc_palette
-from ..engine.workers import progress, parallel_map
+from ..engine.workers import LOG, progress, parallel_map
 
 # %% ../../nbs/4_data/05_voc.ipynb #1933fe09
 TRAINVAL, TEST, SBD = 'VOCtrainval_11-May-2012.tar', 'VOC2012test.tar', 'benchmark.tgz'
@@ -188,11 +188,10 @@ def prepare_voc(
     download: bool = False,  # fetch what is missing
     subset: bool = False,  # a part of the data set is meant: counts and sums aren't checked
     workers: int = 0,  # processes
-    say: Callable[[str], None] = print,  # for lines to the user
 ) -> Path:  # the folder for `vwl run`
     "Masks, lists and tags beside VOC's images. What is there already is kept; `InputError` names what is missing."
     root = Path(root)
-    _get(root, download, subset, say)
+    _get(root, download, subset)
     voc = find_voc(root)
     if voc is None:
         raise InputError(
@@ -217,7 +216,7 @@ def prepare_voc(
         voc, DataSet('voc', dict(train_list=AUG, score_list=_LIST('train'), val_list=_LIST('val')), test, subset)
     )
     write_tags(voc / 'tags.csv', rows)  # last, for it makes the folder a data set
-    say(
+    LOG.info(
         f'{voc}: {len(aug):,} images to learn from, {len(train):,} of them scored, {len(val):,} validation '
         f'images; {said}; '
         + (f'{len(read_list(voc / test)):,} test images' if test else f'no test images ({TEST} is not there)')
@@ -225,7 +224,7 @@ def prepare_voc(
     return voc
 
 # %% ../../nbs/4_data/05_voc.ipynb #3d307c78
-def _get(root, download, subset, say):
+def _get(root, download, subset):
     "Fetch and unpack what isn't there."
     known = voc_archives() | {TEST: Archive(TEST, '', '')}
     for name, whole in ((TRAINVAL, _voc_whole), (SBD, lambda r: _sbd_whole(r) or _masks_there(r)), (TEST, _test_whole)):
@@ -233,7 +232,7 @@ def _get(root, download, subset, say):
         if whole(root) and is_unpacked(root, known[name]):
             continue
         into, inside = (voc, 'VOCdevkit/VOC2012/') if voc and name != SBD else (root, '')
-        get_archive(known[name], root, into, download and not whole(root), subset, inside, say)
+        get_archive(known[name], root, into, download and not whole(root), subset, inside)
 
 
 def _aug_given(voc):

@@ -306,8 +306,8 @@ def to_device(
     device: str,  # torch device
 ) -> nn.Module:
     "The network on its device, in its memory order, its backbone's stages compiled if asked for."
-    net.to(device, memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
-    if recipe.compile:
+    net.to(device, memory_format=torch.channels_last if recipe.arithmetic.channels_last else torch.contiguous_format)
+    if recipe.arithmetic.compile:
         for stage in net.backbone.stages:
             stage.compile()
     return net

@@ -20,7 +20,7 @@ from ..pixels import to_tensor
 from ..engine.processes import world
 from ..losses import classification_loss
 from ..pooling import POOLING
-from ..engine.settings import Recipe
+from ..engine.recipe import Recipe
 from vwl.words import (
     assign_words,
     decov_loss,
@@ -39,9 +39,9 @@ def pooling_from(
 ):  # function (B, d, h, w) -> (B, d)
     "The pooling operator `name` with the recipe's settings."
     settings = dict(
-        hp=dict(gamma=recipe.gamma, splits=recipe.splits, remainder=recipe.remainder),
-        gwrp=dict(decay=recipe.gwrp_decay),
-        lse=dict(sharpness=recipe.lse_sharpness),
+        hp=dict(gamma=recipe.pooling.gamma, splits=recipe.pooling.splits, remainder=recipe.pooling.remainder),
+        gwrp=dict(decay=recipe.pooling.gwrp_decay),
+        lse=dict(sharpness=recipe.pooling.lse_sharpness),
     )
     return partial(POOLING[name], **settings.get(name, {}))
 
@@ -70,29 +70,29 @@ class Classifier(nn.Module):
         super().__init__()
         self.recipe = r = recipe
         self.backbone = build_backbone(
-            r.backbone,
-            r.weights if weights is None else weights,
-            r.frozen_stages,
-            r.freeze_batchnorm,
-            precision=r.precision,
+            r.network.backbone,
+            r.network.weights if weights is None else weights,
+            r.network.frozen_stages,
+            r.network.freeze_batchnorm,
+            precision=r.arithmetic.precision,
         )
-        self.pool, self.word_pool = pooling_from(r, r.pooling), pooling_from(r, r.word_pooling)
+        self.pool, self.word_pool = pooling_from(r, r.pooling.kind), pooling_from(r, r.words.word_pooling)
         d = self.backbone.channels
         self.class_head = nn.Linear(d, n_classes, bias=False)
-        if r.words == 'none':
+        if r.words.kind == 'none':
             return
-        self.word_head = nn.Linear(d, r.n_words, bias=False)
-        codebook = random_codebook(r.n_words, d, torch.Generator().manual_seed(r.seed))
-        if r.words == 'memory':
+        self.word_head = nn.Linear(d, r.words.n_words, bias=False)
+        codebook = random_codebook(r.words.n_words, d, torch.Generator().manual_seed(r.images.seed))
+        if r.words.kind == 'memory':
             self.register_buffer('codebook', codebook)
         else:
             self.codebook = nn.Parameter(codebook)
-            self.frequency_head = nn.Linear(r.n_words, n_classes, bias=False)
+            self.frequency_head = nn.Linear(r.words.n_words, n_classes, bias=False)
 
     def forward(self, images):  # (B, 3, H, W) -> `Scores`
         features = self.backbone(images)
         scores = Scores(self.class_head(self.pool(features)), features)
-        return scores if self.recipe.words == 'none' else self.add_words(scores)
+        return scores if self.recipe.words.kind == 'none' else self.add_words(scores)
 
     def maps(self, images):  # (B, 3, H, W) -> (B, C, h, w)
         "Class activation maps, Eq. (1)."
@@ -101,11 +101,11 @@ class Classifier(nn.Module):
     def add_words(self, scores: Scores) -> Scores:
         "Words of Eq. (2)-(5) and the scores of the heads that learn from them."
         r, features = self.recipe, scores.features.float()  # the softmax over words wants float32
-        P = word_probabilities(features.detach() if r.detach_words else features, self.codebook, r.tau)
+        P = word_probabilities(features.detach() if r.words.detach_words else features, self.codebook, r.words.tau)
         scores.words = self.word_head(self.word_pool(scores.features))
         scores.assignment, scores.word_labels = assign_words(P), word_labels(P)
-        if r.words == 'learned':
-            scores.frequencies = self.frequency_head(word_frequencies(P, r.frequency_reduction))
+        if r.words.kind == 'learned':
+            scores.frequencies = self.frequency_head(word_frequencies(P, r.words.frequency_reduction))
         return scores
 
 # %% ../../nbs/1_method/06_classifier.ipynb #33ee65a9
@@ -116,7 +116,7 @@ def scores_of_image(
 ) -> Scores:  # of a batch of one
     "What the classifier says of an image of any size."
     x, r = to_tensor(image)[None].to(net.class_head.weight.device), net.recipe
-    least = net.backbone.strides[-1] * max(r.splits, default=1)
+    least = net.backbone.strides[-1] * max(r.pooling.splits, default=1)
     return net(F.pad(x, (0, max(0, least - x.shape[3]), 0, max(0, least - x.shape[2]))))
 
 # %% ../../nbs/1_method/06_classifier.ipynb #1cbb7035
@@ -131,8 +131,8 @@ def loss_terms(
         terms['word'] = classification_loss(scores.words, scores.word_labels)
     if scores.frequencies is not None:
         terms['freq'] = classification_loss(scores.frequencies, labels)
-        if net.recipe.decov_weight:
-            terms['decov'] = decov_loss(net.codebook, net.recipe.decov_form, net.recipe.decov_divisor)
+        if net.recipe.words.decov_weight:
+            terms['decov'] = decov_loss(net.codebook, net.recipe.words.decov_form, net.recipe.words.decov_divisor)
     return terms
 
 # %% ../../nbs/1_method/06_classifier.ipynb #478b014e
@@ -148,9 +148,9 @@ def update_memory_bank(
             net.codebook,
             scores.features.float(),
             scores.assignment,
-            r.rho,
-            r.empty_words,
-            r.count_eps,
+            r.words.rho,
+            r.words.empty_words,
+            r.words.count_eps,
             world().all_reduce,
         )
     )
@@ -162,8 +162,5 @@ def sample_initial_codebook(
     scores: Scores,  # of the first batch
 ):
     "Replace the codebook by features of this batch, drawn from the recipe's seed (`codebook_init='sampled'`, Table 5)."
-    net.codebook.copy_(
-        sample_codebook(
-            world().all_gather(scores.features), net.recipe.n_words, torch.Generator().manual_seed(net.recipe.seed)
-        )
-    )
+    features, drawn = world().all_gather(scores.features), torch.Generator().manual_seed(net.recipe.images.seed)
+    net.codebook.copy_(sample_codebook(features, net.recipe.words.n_words, drawn))

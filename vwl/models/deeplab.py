@@ -19,7 +19,7 @@ from .backbone import build_backbone, load_weights, to_device, read_weights
 from ..pixels import MEAN, STD, to_tensor
 from ..engine.processes import unwrap, part_sizes, world
 from ..errors import InputError
-from ..engine.settings import Recipe
+from ..engine.recipe import Recipe
 from ..crf import CRFSettings, dense_crf
 from ..engine.trainer import optimizer_step, poly, sgd
 
@@ -55,22 +55,22 @@ class DeepLabV2(nn.Module):
     ):
         super().__init__()
         r, self.recipe = recipe, recipe
-        weights, caffe = r.seg_weights if weights is None else weights, r.seg_style == 'caffe'
+        weights, caffe = r.segmentation.weights if weights is None else weights, r.segmentation.style == 'caffe'
         self.backbone = build_backbone(
-            r.seg_backbone,
+            r.segmentation.backbone,
             weights,
-            freeze_batchnorm=r.seg_freeze_batchnorm,
-            output_stride=r.seg_output_stride,
+            freeze_batchnorm=r.segmentation.freeze_batchnorm,
+            output_stride=r.segmentation.output_stride,
             dilated=True,
-            precision=r.precision,
+            precision=r.arithmetic.precision,
             read=caffe_weights if caffe else read_weights,
             flag='--seg-weights',
         )
         if caffe:
             as_caffe(self.backbone)
-        if r.seg_freeze_batchnorm:
+        if r.segmentation.freeze_batchnorm:
             self.backbone.freeze_norms()
-        self.aspp = ASPP(self.backbone.channels, n_classes, r.seg_rates, r.seg_init)
+        self.aspp = ASPP(self.backbone.channels, n_classes, r.segmentation.rates, r.segmentation.init)
 
     def logits(self, images, scales):  # (B, 3, H, W) -> one (B, n, h_s, w_s) a scale
         sizes = [[max(1, int(side * s)) for side in images.shape[2:]] for s in scales]
@@ -81,7 +81,7 @@ class DeepLabV2(nn.Module):
         return [self.aspp(self.backbone(x)) for x in resized]
 
     def forward(self, images):  # (B, 3, H, W) -> in training all logits, their maximum last; else the maximum
-        each = self.logits(images, self.recipe.seg_scales)
+        each = self.logits(images, self.recipe.segmentation.scales)
         if len(each) > 1:
             each = [*each, _maximum(each)]
         return each if self.training else each[-1]
@@ -164,15 +164,15 @@ def segmentation_optimizer(
     net: DeepLabV2,  # its recipe has the rates
 ) -> torch.optim.SGD:  # three groups
     "SGD over backbone, ASPP's weights and its biases."
-    r, aspp = net.recipe, net.aspp.named_parameters()
+    r, aspp = net.recipe.segmentation, net.aspp.named_parameters()
     weights, biases = [], []
     for name, p in aspp:
         (biases if name.endswith('bias') else weights).append(p)
     backbone = [p for p in net.backbone.parameters() if p.requires_grad]
     return sgd(
-        [(backbone, r.seg_lr), (weights, r.seg_head * r.seg_lr), (biases, 2 * r.seg_head * r.seg_lr, 0.0)],
-        r.seg_momentum,
-        r.seg_weight_decay,
+        [(backbone, r.lr), (weights, r.head * r.lr), (biases, 2 * r.head * r.lr, 0.0)],
+        r.momentum,
+        r.weight_decay,
     )
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #4881be10
@@ -186,7 +186,7 @@ def segmentation_step(
 ) -> dict[str, float]:  # the loss; this process's part of it
     "One batch of DeepLabV2's training."
     r, losses, batch = unwrap(net).recipe, [0.0], round(len(images) / world().shard_fraction(len(images)))
-    sizes = part_sizes(batch, r.seg_accumulate)
+    sizes = part_sizes(batch, r.segmentation.accumulate)
     mine = [world().shard_size(n) for n in sizes]
 
     def loss_of_parts():
@@ -195,7 +195,8 @@ def segmentation_step(
             losses.append(loss.item())
             yield loss
 
-    optimizer_step(optimizer, loss_of_parts(), poly(step // r.seg_lr_every * r.seg_lr_every, steps, r.poly_power))
+    every = r.segmentation.lr_every
+    optimizer_step(optimizer, loss_of_parts(), poly(step // every * every, steps, r.training.poly_power))
     return dict(loss=sum(losses))
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #44e3c6f1

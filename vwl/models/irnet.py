@@ -20,7 +20,7 @@ from .backbone import build_backbone
 from ..pixels import to_tensor
 from ..engine.processes import unwrap, world
 from ..errors import InputError
-from ..engine.settings import Recipe
+from ..engine.recipe import Recipe
 from ..crf import crf_of_labels
 from ..seeds import threshold_seeds
 from ..engine.trainer import optimizer_step, poly
@@ -109,18 +109,18 @@ class IRNet(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.backbone = build_backbone(
-            recipe.irn_backbone,
-            recipe.irn_weights if weights is None else weights,
+            recipe.irnet.backbone,
+            recipe.irnet.weights if weights is None else weights,
             frozen_stages=5,
-            precision=recipe.precision,
+            precision=recipe.arithmetic.precision,
             flag='--irn-weights',
         )
         shape = self.backbone.stage_channels, self.backbone.strides
         self.edge, self.displacement = (
             EdgeBranch(*shape),
-            DisplacementBranch(*shape) if recipe.irn_displacement else None,
+            DisplacementBranch(*shape) if recipe.irnet.displacement else None,
         )
-        crop, radius = recipe.irn_crop, recipe.irn_radius
+        crop, radius = recipe.irnet.crop, recipe.irnet.radius
         if (edges := -(-crop // self.stride)) < 2 * radius - 1:
             raise InputError(
                 f'recipe: a crop of {crop} gives edges of {edges} pixels, too few for pairs closer than '
@@ -148,8 +148,8 @@ def irnet_step(
     "One batch of IRNet's training."
     r, (edge, way) = unwrap(net).recipe, net(images)
     small = F.interpolate(labels[:, None].float(), edge.shape[1:], mode='nearest-exact')[:, 0].to(labels.dtype)
-    terms = irnet_loss(edge.float().sigmoid(), small, r.irn_radius, way, world().all_reduce)
-    optimizer_step(optimizer, [sum(terms.values())], poly(step, steps, r.poly_power))
+    terms = irnet_loss(edge.float().sigmoid(), small, r.irnet.radius, way, world().all_reduce)
+    optimizer_step(optimizer, [sum(terms.values())], poly(step, steps, r.training.poly_power))
     return dict(loss=sum(v.item() for v in terms.values())) | {k: v.item() for k, v in terms.items()}
 
 # %% ../../nbs/2_refinement/04_irnet.ipynb #b73798a5
@@ -231,8 +231,8 @@ def instances(
     if not pairs:
         return Instances(np.zeros(size, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.float32))
     apart = torch.stack([maps[c] * torch.from_numpy(clusters == k).to(maps) for c, k in pairs])
-    walked = random_walk(apart, edge, recipe.walk_radius, recipe.walk_beta, recipe.walk_steps)
-    won = pseudo_label(walked, np.arange(1, len(pairs) + 1), size, recipe.walk_background, stride)
+    walked = random_walk(apart, edge, recipe.walk.radius, recipe.walk.beta, recipe.walk.steps)
+    won = pseudo_label(walked, np.arange(1, len(pairs) + 1), size, recipe.refiner.background, stride)
     full = F.interpolate(walked[None], scale_factor=stride, mode='bilinear')[0, :, : size[0], : size[1]].cpu().numpy()
     masks, found = np.zeros(size, np.uint8), []
     for i, (c, _) in enumerate(pairs):

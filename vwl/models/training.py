@@ -11,7 +11,7 @@ from torch import Tensor
 from ..engine.processes import unwrap, world
 from ..losses import total_loss
 from .classifier import Classifier, loss_terms, sample_initial_codebook, update_memory_bank
-from ..engine.settings import Recipe
+from ..engine.recipe import Recipe
 from ..engine.trainer import Trainer, optimizer_step, poly, sgd
 
 # %% ../../nbs/1_method/07_training.ipynb #7581da3c
@@ -22,14 +22,14 @@ def learning_rate_scale(
     """How much a recipe's rates are lowered for fewer classes than they were set for, since Eq. (11) is a mean over
     classes.
     """
-    return min(1.0, n_classes / recipe.lr_classes) if recipe.lr_classes else 1.0
+    return min(1.0, n_classes / recipe.training.lr_classes) if recipe.training.lr_classes else 1.0
 
 # %% ../../nbs/1_method/07_training.ipynb #8e44a43d
 def make_optimizer(
     net: Classifier,  # its recipe has the rates
 ) -> torch.optim.SGD:  # two groups, backbone and heads
     "SGD over everything that learns, backbone and heads at their own rates."
-    r, scale = net.recipe, learning_rate_scale(net.recipe, net.class_head.out_features)
+    r, scale = net.recipe.training, learning_rate_scale(net.recipe, net.class_head.out_features)
     backbone = [p for p in net.backbone.parameters() if p.requires_grad]
     heads = [p for n, p in net.named_parameters() if not n.startswith('backbone.')]
     return sgd([(backbone, scale * r.lr_backbone), (heads, scale * r.lr_heads)], r.momentum, r.weight_decay)
@@ -46,16 +46,16 @@ def train_step(
     "One batch of Algorithm 1."
     scores, part, net = net(images), world().shard_fraction(len(images)), unwrap(net)
     r = net.recipe
-    samples = step == 0 and r.words != 'none' and r.codebook_init == 'sampled'
-    if samples and r.words == 'learned':
+    samples = step == 0 and r.words.kind != 'none' and r.words.codebook_init == 'sampled'
+    if samples and r.words.kind == 'learned':
         sample_initial_codebook(net, scores)
         scores = net.add_words(scores)  # the same features, the new words
     terms = {k: part * v for k, v in loss_terms(net, scores, labels).items()}
-    if r.words == 'memory':
+    if r.words.kind == 'memory':
         update_memory_bank(net, scores)
-    loss = total_loss(terms, dict(word=r.word_weight, freq=r.frequency_weight, decov=r.decov_weight))
-    optimizer_step(optimizer, [loss], poly(step, steps, r.poly_power))
-    if samples and r.words == 'memory':
+    loss = total_loss(terms, dict(word=r.words.word_weight, freq=r.words.frequency_weight, decov=r.words.decov_weight))
+    optimizer_step(optimizer, [loss], poly(step, steps, r.training.poly_power))
+    if samples and r.words.kind == 'memory':
         sample_initial_codebook(net, scores)
     return {k: v.item() for k, v in terms.items()}
 
@@ -73,5 +73,5 @@ def collapse_warning(
         f'the classifier has learned nothing yet: its loss is {loss:.3f}, and scores that ignore the image '
         f'cost {base_rate:.3f}. '
         f'If this stays, lower the learning rates (now {rates} for {trainer.net.class_head.out_features} '
-        f'classes, pooling {r.pooling}) or train longer.'
+        f'classes, pooling {r.pooling.kind}) or train longer.'
     )
