@@ -178,7 +178,7 @@ class RefinerSettings(Group):
     "Pseudo labels."
 
     short: ClassVar[str] = 'refiner'
-    kind: str = Field('irnet', description='what makes pseudo labels of the maps: irnet, par')
+    kind: str = Field('irnet', description='what makes pseudo labels of the maps: a row of the table of refiners')
     background: Share = Field(0.25, description='background score beside the refined maps')
 
 # %% ../../nbs/5_program/04_recipe.ipynb #r0433aaa

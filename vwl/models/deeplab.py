@@ -49,7 +49,7 @@ class DeepLabV2(nn.Module):
 
     def __init__(
         self,
-        recipe: Recipe,  # `seg_...`
+        recipe: Recipe,  # its group `segmentation`
         n_classes: int,  # with background
         weights: str | None = None,  # of the backbone; None = the recipe's
     ):

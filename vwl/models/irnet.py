@@ -103,7 +103,7 @@ class IRNet(nn.Module):
 
     def __init__(
         self,
-        recipe: Recipe,  # `irn_...`
+        recipe: Recipe,  # its group `irnet`
         weights: str | None = None,  # of the backbone; None = the recipe's
     ):
         super().__init__()
@@ -214,7 +214,7 @@ def instances(
     edge: Tensor,  # (1, h, w)
     displacement: Tensor,  # (2, h, w)
     size: tuple[int, int],  # (H, W) of the image
-    recipe: Recipe,  # `walk_...`
+    recipe: Recipe,  # its group `walk`
     stride: int = 4,  # of the maps
     smallest: float = 0.01,  # share of the image under which a piece doesn't count
 ) -> Instances:

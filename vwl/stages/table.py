@@ -90,6 +90,7 @@ class Refiner:
 
 REFINERS = dict(
     irnet=Refiner('CAM + IRNet', 'vwl.stages.pseudo_labels.walk_between_edges', network='irnet'),
+    par=Refiner('CAM + PAR', 'vwl.par.par_seeds'),
 )
 
 
