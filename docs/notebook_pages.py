@@ -44,6 +44,8 @@ def definitions(code, public):
         names = (
             [getattr(n, 'id', '') for t in node.targets for n in getattr(t, 'elts', [t])]
             if isinstance(node, ast.Assign)
+            else [node.target.id]
+            if isinstance(node, ast.AnnAssign)
             else [getattr(node, 'name', '')]
         )
         yield from ((name, node) for name in names if name in public)
@@ -58,7 +60,7 @@ def survey(doc, notebook):
         found, code = directives(cell) if cell['cell_type'] == 'code' else ({}, '')
         if 'default_exp' in found:
             page.module = f'vwl.{found["default_exp"]}'
-        if 'export' in found:
+        if found.get('export') == '':
             here += [name for name, _ in definitions(code, importlib.import_module(page.module).__all__)]
             continue
         if here:
@@ -145,8 +147,10 @@ def render(notebook, page):
             cell = cell | {'outputs': pictures, 'metadata': {'tags': ['remove-input']}}
         cells.append(cell | {'source': code, 'metadata': {**cell['metadata'], 'mystnb': shown}})
         if 'export' in found:
-            public = importlib.import_module(page.module).__all__
-            entries = [entry(page.module, *d) for d in definitions(code, public)]
+            module = f'vwl.{found["export"]}' if found['export'] else page.module  # `#| export stages.table`
+            entries = [entry(module, *d) for d in definitions(code, importlib.import_module(module).__all__)]
+            if entries and module != page.module:
+                entries = [current(module), *entries, current(page.module)]
             if entries:
                 cells.append(markdown('\n\n'.join(entries)))
     return notebook | {'cells': [cell | {'id': f'cell-{i}'} for i, cell in enumerate(cells)]}
@@ -154,6 +158,11 @@ def render(notebook, page):
 
 def markdown(text):
     return {'cell_type': 'markdown', 'metadata': {}, 'source': text}
+
+
+def current(module):
+    "Say whose the entries that follow are."
+    return f'```{{py:currentmodule}} {module}\n```'
 
 
 def plain(text):

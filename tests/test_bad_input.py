@@ -301,10 +301,10 @@ def test_no_masks(data, tmp_path, fails, capsys):
     [
         (['run', 'nowhere', '--out', 'x'], 'nowhere: no such folder'),
         (['seeds', 'nowhere'], 'nowhere: no run there'),
-        (['run', '.', '--out', 'x', '--tau', '0'], 'tau must be above 0'),
+        (['run', '.', '--out', 'x', '--tau', '0'], 'tau must be a finite number, above 0, not 0'),
         (
             ['run', '.', '--out', 'x', '--seg-labels', 'crf', '--crf', 'none'],
-            'seg_labels must be cam, pseudo or masks where crf is none',
+            'segmentation.labels must be cam, pseudo or masks where crf is none',
         ),
         (['run', '.', '--out', 'x', '--device', 'tpu'], 'tags.csv: no such file'),
     ],

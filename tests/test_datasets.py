@@ -167,7 +167,8 @@ def test_tables_of_voc(voc, tmp_path, capsys):
     bound, tags = sorted(
         (read_json(p) for p in (tmp_path / 'out' / 'results').rglob('*.json')), key=lambda r: len(r['figures'])
     )
-    assert set(bound['figures']) == {'segmentation', 'segmentation_crf'} and bound['settings']['seg_labels'] == 'masks'
+    assert set(bound['figures']) == {'segmentation', 'segmentation_crf'}
+    assert bound['settings']['segmentation.labels'] == 'masks'
     assert {'cam', 'cam_best', 'crf', 'pseudo', 'segmentation_crf', 'val', 'ap_words'} <= set(tags['figures']) and tags[
         'data'
     ]['val'] == 2

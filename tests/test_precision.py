@@ -59,5 +59,5 @@ def test_compiled():
     net.backbone.stages = nn.ModuleList([nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())])
     x, names = torch.randn(2, 3, 9, 9), list(net.state_dict())
     before = net.backbone.stages[0](x)
-    to_device(net, SimpleNamespace(channels_last=True, compile=True), 'cpu')
+    to_device(net, SimpleNamespace(arithmetic=SimpleNamespace(channels_last=True, compile=True)), 'cpu')
     assert torch.allclose(net.backbone.stages[0](x), before, atol=1e-6) and list(net.state_dict()) == names

@@ -8,7 +8,7 @@ __all__ = ['STAGE_COSTS', 'SET_SIZES', 'TRAINING_GB', 'CRF_SECONDS', 'costs', 'd
 # %% ../../nbs/7_results/08_costs.ipynb #549cc34d
 from .rows import EXPERIMENTS, Experiment
 from ..engine.recipe import preset
-from ..stages.table import road, settings_of
+from ..stages.table import stages_until, settings_of
 
 # %% ../../nbs/7_results/08_costs.ipynb #1ef16f8e
 STAGE_COSTS = dict(  # stage -> GFLOP and bytes on disk of one image, once
@@ -35,7 +35,7 @@ def _need(experiment):
     for row in experiment.rows:
         r = preset('paper', **row.settings)
         read = []  # settings that the stage and those before it read
-        for stage in road(r, experiment.until):
+        for stage in stages_until(r, experiment.until):
             read += settings_of(stage)
             done[stage.name, str([(name, r[name]) for name in read])] = r
     return [(name, r) for (name, _), r in done.items()]

@@ -12,7 +12,7 @@ from ..engine.processes import Machine
 from ..engine.recipe import Recipe, preset
 from .run import Run, make_run
 from .scores import evaluate
-from .table import road
+from .table import stages_until
 
 # %% ../../nbs/5_program/21_pipeline.ipynb #f9ac5127
 def run_pipeline(
@@ -24,7 +24,7 @@ def run_pipeline(
 ) -> Run:
     "Run the stages of the table from tags to `until`, and score them. Existing files are kept."
     run = make_run(data, out, recipe)
-    for stage in road(recipe, until):
+    for stage in stages_until(recipe, until):
         if stage.name == 'classifier' and run.imported.exists():
             machine.log.info('the maps were imported: no classifier is trained')
             continue

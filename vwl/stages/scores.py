@@ -116,10 +116,11 @@ def _stage_metrics(run, stage, masked, machine):
     on = run.with_images(run.val) if stage.images == 'val' else run
     confusions = _sums(partial(_confusions, stage=stage.name), on, masked, machine.workers)
     out, histogram = {}, confusions.pop(0) if stage.name == 'seeds' else None
+    where = f', on {len(masked)} of {len(on.scored)} validation images' if stage.images == 'val' else ''
     for mask, N in zip(_masks(stage, run.recipe), confusions):
         out[mask.kind] = dict(
             title=mask.title(run.recipe),
-            depends_on=mask.depends_on(run.recipe),
+            depends_on=mask.depends_on(run.recipe) + where,
             images=len(masked),
             of=len(on.scored),
             **_describe_scores(run, N),
