@@ -49,7 +49,7 @@ def write_images(root, n, sizes):
 def start_up(root, out):
     "Seconds to read a folder with a list to train on and one to score, and to open its run again; after all imports."
     from vwl.stages.run import make_run, open_run
-    from vwl.engine.recipe import preset
+    from vwl.engine.settings import preset
 
     began = time.perf_counter()
     make_run(root, out, preset('toy', train_list='all.txt', score_list='all.txt'))
@@ -71,7 +71,7 @@ def stages(root, out, workers):
     from vwl.stages.run import make_run
     from vwl.stages.scores import evaluate
     from vwl.stages.table import STAGES
-    from vwl.engine.recipe import preset
+    from vwl.engine.settings import preset
 
     recipe = preset(
         'toy',

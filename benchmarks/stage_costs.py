@@ -29,7 +29,7 @@ from vwl.stages.run import make_run
 from vwl.stages.table import STAGES
 from vwl.data.images import read_folder
 from vwl.pixels import resize
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.data.voc import write_tags
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from vwl.engine.files import write_json
 from vwl.models.classifier import Classifier
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.models.training import make_optimizer, train_step
 
 METHODS = {'no words': dict(words='none'), 'VWL-L': dict(words='learned'), 'VWL-M': dict(words='memory')}

@@ -15,7 +15,7 @@ from vwl.engine.processes import Machine
 from vwl.losses import classification_loss
 from vwl.stages.classifier import load_classifier
 from vwl.stages.pipeline import run_pipeline
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.data.scenes import write_scenes
 
 

@@ -21,7 +21,7 @@ from vwl.engine.workers import print_messages
 from vwl.metrics import confusion_matrix, mean_iou
 from vwl.stages.images import over_images
 from vwl.stages.pipeline import run_pipeline
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.seeds import crf_seeds
 from vwl.data.cams import load_cams
 

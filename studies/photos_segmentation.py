@@ -26,7 +26,7 @@ from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
 from vwl.stages.scores import THRESHOLDS
 from vwl.stages.irnet import load_irnet
 from vwl.stages.pipeline import run_pipeline
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.apps.results_table import format_table, results_table
 from vwl.data.cams import load_cams
 from photos import matched_crf

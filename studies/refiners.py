@@ -15,7 +15,7 @@ from vwl.apps.experiments import run_command
 from vwl.data.scenes import write_scenes
 from vwl.engine.files import write_json
 from vwl.engine.processes import Machine
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.engine.workers import print_messages
 from vwl.stages.pipeline import run_pipeline
 from vwl.stages.run import open_run

@@ -20,7 +20,7 @@ from vwl.engine.files import write_json
 from vwl.losses import base_rate_loss
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
 from vwl.stages.scores import THRESHOLDS
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.seeds import multi_scale_maps, normalise_maps
 from vwl.stages.classifier import classifier_trainer
 

@@ -12,7 +12,7 @@ from vwl.stages.segmentation import segmentation_trainer
 from vwl.engine.processes import join_world, world
 from vwl.engine.files import write_json
 from vwl.stages.irnet import irnet_trainer
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.stages.classifier import classifier_trainer
 from safetensors.torch import save_file
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from vwl.apps.cli import main
 from vwl.engine.files import at_work
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from conftest import SMALL
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from vwl.models.backbone import to_device
 from vwl.data.images import read_folder
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.stages.classifier import classifier_trainer
 
 

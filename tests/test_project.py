@@ -60,8 +60,8 @@ def test_names_agree():
     from vwl.models.backbone import BACKBONES
     from vwl.pooling import POOLING
     from vwl.crf import CRF_SETTINGS
-    from vwl.engine.recipe import Backbone, Pooling, Recipe
-    from vwl.engine.settings import list_settings
+    from vwl.engine.settings import Backbone, Pooling, Recipe
+    from vwl.engine.setting_groups import list_settings
     from vwl.stages.table import CODEBOOKS, LABELS, POOLINGS
 
     offered = {name: s.info.annotation for name, s in list_settings(Recipe).items()}

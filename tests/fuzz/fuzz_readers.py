@@ -65,7 +65,7 @@ from vwl.engine.files import (
 )
 from vwl.stages.training import resume
 from vwl.stages.run import make_run, open_run
-from vwl.engine.recipe import preset
+from vwl.engine.settings import preset
 from vwl.data.scenes import write_scenes
 from vwl.data.cams import load_cams, save_cams
 from vwl.seeds import threshold_seeds

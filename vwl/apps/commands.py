@@ -28,7 +28,7 @@ from vwl.apps.arguments import (
 )
 from ..data.datasets import find_data, read_dataset
 from ..engine.files import read_json
-from ..engine.recipe import preset
+from ..engine.settings import preset
 from ..engine.workers import LOG
 from ..errors import InputError
 from ..stages.table import STAGES

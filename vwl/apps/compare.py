@@ -18,7 +18,7 @@ from .word_figures import WordSurvey, project_words, similarity_picture, survey_
 from ..data.cams import load_cams
 from ..engine.files import atomic_path, load_label
 from ..engine.processes import pick_device
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from ..errors import InputError
 from ..stages.run import Run
 from ..stages.scores import with_masks

@@ -7,7 +7,7 @@ __all__ = ['STAGE_COSTS', 'SET_SIZES', 'TRAINING_GB', 'CRF_SECONDS', 'costs', 'd
 
 # %% ../../nbs/7_results/08_costs.ipynb #549cc34d
 from .rows import EXPERIMENTS, Experiment
-from ..engine.recipe import preset
+from ..engine.settings import preset
 from ..stages.table import stages_until, settings_of
 
 # %% ../../nbs/7_results/08_costs.ipynb #1ef16f8e

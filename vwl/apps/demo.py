@@ -16,7 +16,7 @@ from ..engine.processes import Machine
 from ..stages.run import Run
 from ..stages.pipeline import run_pipeline
 from ..stages.scores import with_masks
-from ..engine.recipe import preset
+from ..engine.settings import preset
 from ..data.scenes import write_scenes
 from ..data.cams import load_cams
 

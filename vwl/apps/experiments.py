@@ -21,7 +21,7 @@ from ..stages.scores import with_masks
 from ..stages.run import image_sets, make_run
 from ..engine.processes import Machine
 from ..stages.pipeline import run_pipeline
-from ..engine.recipe import Recipe, preset
+from ..engine.settings import Recipe, preset
 from ..stages.table import STAGES, stage_of, stages_after
 from .measures import measure
 from .rows import EXPERIMENTS, chosen_rows, row_recipe

@@ -17,8 +17,8 @@ from .figures import data_uri
 from .results_table import results_table, scores_of, titles_of
 from .word_figures import project_words, similarity_picture, survey_words
 from ..engine.files import read_json, voc_palette
-from ..engine.recipe import Recipe, preset
-from ..engine.settings import list_settings
+from ..engine.settings import Recipe, preset
+from ..engine.setting_groups import list_settings
 from ..stages.run import Run
 from ..stages.table import STAGES
 

@@ -12,7 +12,7 @@ from PIL import Image
 from .figures import overlay_label
 from ..data.datasets import paper_figure, read_dataset
 from ..engine.files import atomic_path, load_label, read_json
-from ..engine.recipe import preset
+from ..engine.settings import preset
 from ..stages.run import Run
 from ..stages.table import STAGES
 

@@ -9,7 +9,7 @@ __all__ = ['COLUMNS', 'GAP', 'HP', 'VWE', 'VWL_M', 'VWL_L', 'SAMPLED', 'CAMS', '
 # %% ../../nbs/7_results/03_rows.ipynb #79c6660b
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ..engine.recipe import Recipe, preset
+from ..engine.settings import Recipe, preset
 from ..errors import InputError
 from ..paper import reported
 

@@ -10,7 +10,7 @@ __all__ = ['portable', 'run_key', 'settings_key', 'differing', 'data_key', 'stor
 import re
 from pathlib import Path
 from ..engine.files import checksum, fingerprint, read_json
-from ..engine.recipe import PRESETS, Recipe, preset
+from ..engine.settings import PRESETS, Recipe, preset
 from ..errors import InputError
 from ..stages.run import data_fingerprint, image_sets
 from ..stages.table import STAGES

@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import InputError
 from ..engine.files import atomic_path, is_file, read_json, write_json
 from ..paper import reported
-from ..engine.recipe import Recipe, preset
+from ..engine.settings import Recipe, preset
 from ..engine.workers import LOG, progress
 
 # %% ../../nbs/4_data/04_datasets.ipynb #b8b90ede

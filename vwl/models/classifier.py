@@ -20,7 +20,7 @@ from ..pixels import to_tensor
 from ..engine.processes import world
 from ..losses import classification_loss
 from ..pooling import POOLING
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from vwl.words import (
     assign_words,
     decov_loss,

@@ -19,7 +19,7 @@ from .backbone import build_backbone, load_weights, to_device, read_weights
 from ..pixels import MEAN, STD, to_tensor
 from ..engine.processes import unwrap, part_sizes, world
 from ..errors import InputError
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from ..crf import CRFSettings, dense_crf
 from ..engine.trainer import optimizer_step, poly, sgd
 

@@ -20,7 +20,7 @@ from .backbone import build_backbone
 from ..pixels import to_tensor
 from ..engine.processes import unwrap, world
 from ..errors import InputError
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from ..crf import crf_of_labels
 from ..seeds import threshold_seeds
 from ..engine.trainer import optimizer_step, poly

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..engine.processes import unwrap, world
 from ..losses import total_loss
 from .classifier import Classifier, loss_terms, sample_initial_codebook, update_memory_bank
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from ..engine.trainer import Trainer, optimizer_step, poly, sgd
 
 # %% ../../nbs/1_method/07_training.ipynb #7581da3c

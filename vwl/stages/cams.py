@@ -15,7 +15,7 @@ from ..data.cams import load_cams, save_cams, strided_size
 from ..data.exchange import read_published_cams, write_published_cams
 from ..engine.files import write_manifest, write_json
 from ..engine.processes import Machine, world
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from ..engine.workers import progress
 from ..errors import InputError
 from ..models.classifier import Classifier, scores_of_image

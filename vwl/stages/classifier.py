@@ -11,7 +11,7 @@ from pathlib import Path
 from ..data.crops import TrainingCrops
 from ..data.images import ImageSet
 from ..engine.processes import Machine
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
 from ..errors import InputError
 from ..losses import base_rate_loss

@@ -16,7 +16,7 @@ from ..data.crops import LabelledCrops
 from ..data.images import ImageSet
 from ..engine.files import load_label
 from ..engine.processes import Machine, world
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from ..engine.trainer import Trainer, sgd
 from ..errors import InputError
 from ..models.backbone import load_weights, to_device

@@ -9,7 +9,7 @@ __all__ = ['TINY', 'run_pipeline', 'example_run']
 from pathlib import Path
 from ..data.scenes import write_scenes
 from ..engine.processes import Machine
-from ..engine.recipe import Recipe, preset
+from ..engine.settings import Recipe, preset
 from .run import Run, make_run
 from .scores import evaluate
 from .table import stages_until

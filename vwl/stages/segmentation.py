@@ -13,7 +13,7 @@ import numpy as np
 from ..data.crops import LabelledCrops
 from ..data.images import ImageSet
 from ..engine.processes import Machine, world
-from ..engine.recipe import Recipe
+from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
 from ..errors import InputError
 from ..models.backbone import to_device
