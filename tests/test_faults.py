@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 import pytest
-from vwl.data import datasets
+from vwl.data import archives
 from vwl.apps.cli import main
 from vwl.errors import InputError
 from conftest import WHOLE
@@ -108,8 +108,8 @@ def test_no_room_for_an_archive(tmp_path, monkeypatch):
         member.size = 5000
         t.addfile(member, io.BytesIO(bytes(5000)))
     monkeypatch.setattr(
-        datasets.shutil, 'disk_usage', lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 4000, 4000)
+        archives.shutil, 'disk_usage', lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 4000, 4000)
     )
     with pytest.raises(InputError, match='a.tar needs .* make room'):
-        datasets.unpack(tmp_path / 'a.tar', tmp_path / 'out')
+        archives.unpack(tmp_path / 'a.tar', tmp_path / 'out')
     assert not (tmp_path / 'out' / 'big').exists()

@@ -49,7 +49,8 @@ from vwl.models.backbone import read_weights
 from vwl.apps.arguments import data_settings
 from vwl.data.coco import prepare_coco
 from vwl.data.images import ImageSet, read_folder, read_image
-from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, unpack, write_dataset
+from vwl.data.archives import unpack
+from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, write_dataset
 from vwl.apps.stored_results import differing, run_key
 from vwl.apps.compare import load_table
 from vwl.data.exchange import read_published_cams, write_published_cams
