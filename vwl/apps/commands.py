@@ -143,7 +143,7 @@ def predict(args: StageArgs):
 def _submit(run, args, out='', competition='comp6'):
     "The archive for the test server."
     from vwl.data.images import VOC_CLASSES
-    from vwl.data.voc import test_set, write_submission
+    from vwl.data.voc_server import test_set, write_submission
     from vwl.engine.processes import world
     from vwl.stages.predictions import predict_set
 
