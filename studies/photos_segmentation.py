@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from vwl.affinity import random_walk
-from vwl.apps.figures import edge_layer, overlay_cam, overlay_label, picture_grid
+from vwl.apps.overlays import edge_layer, overlay_cam, overlay_label, picture_grid
 from vwl.engine.files import load_label, read_json, write_json
 from vwl.engine.processes import Machine
 from vwl.engine.workers import print_messages

@@ -82,14 +82,14 @@ def test_render(notebook):
 
 def test_entry_of_a_class():
     "Its own arguments and documented methods; nothing that it inherits."
-    notebook = json.loads((ROOT / 'nbs/6_pictures/01_figures.ipynb').read_text(encoding='utf-8'))
+    notebook = json.loads((ROOT / 'nbs/6_pictures/01_overlays.ipynb').read_text(encoding='utf-8'))
     nodes = dict(
         d
         for c in notebook['cells']
         if c['cell_type'] == 'code' and 'class Grid' in ''.join(c['source'])
         for d in pages.definitions(pages.directives(c)[1], ['Grid'])
     )
-    text = pages.entry('vwl.apps.figures', 'Grid', nodes['Grid'])
+    text = pages.entry('vwl.apps.overlays', 'Grid', nodes['Grid'])
     assert (
         text.startswith('```{py:class} Grid\n')
         and '```{py:method} Grid.save(path)' in text

@@ -15,7 +15,7 @@ from ..data.images import IMAGE_SUFFIXES, ImageSet, read_folder, read_list
 from ..data.datasets import read_dataset
 from ..errors import InputError
 from ..engine.files import atomic_path, voc_palette
-from .figures import overlay_label
+from .overlays import overlay_label
 from ..engine.workers import progress, parallel_map
 
 # %% ../../nbs/4_data/14_check.ipynb #563426fd

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
-from .figures import Grid, label_names, overlay_cam, overlay_label, picture_grid
+from .overlays import Grid, label_names, overlay_cam, overlay_label, picture_grid
 from .rows import COLUMNS, EXPERIMENTS, Experiment, chosen_rows, row_recipe
 from .stored_results import goes_as_far, portable, stored_results
 from .word_figures import WordSurvey, project_words, similarity_picture, survey_words

@@ -9,7 +9,8 @@ __all__ = ['ADJACENT', 'METHODS', 'drawbacks', 'confident_share', 'draw_comparis
 import shutil
 from pathlib import Path
 import numpy as np
-from .figures import label_names, masks_made, overlay_cam, overlay_label, picture_grid
+from .figures import masks_made
+from .overlays import label_names, overlay_cam, overlay_label, picture_grid
 from ..engine.files import load_label, read_json, write_json
 from ..metrics import adjacent_leak, coverage, leak
 from ..engine.processes import Machine
