@@ -81,7 +81,7 @@ def _begin(name, command, doc, *more):
     return made
 
 # %% ../../nbs/5_program/23_arguments_of_commands.ipynb #a2216aaa
-_UNTIL = Literal['seeds', 'pseudo-labels', 'predictions']
+_UNTIL = Literal[tuple(name.replace('_', '-') for name, stage in STAGES.items() if stage.masks)]
 RunArgs = _begin(
     'RunArgs',
     'run',

@@ -9,6 +9,7 @@ __all__ = ['Run', 'data_fingerprint', 'stored_recipe', 'image_sets', 'make_run',
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import torch
 from dataclasses import dataclass, replace
@@ -118,18 +119,27 @@ def data_fingerprint(
     )
 
 
+def _as_flag(name, value):
+    "A setting as a stage's command takes it."
+    return shlex.join([f'--{name.replace("_", "-")}', *map(str, value if isinstance(value, tuple) else (value,))])
+
+
 def _check_same(path, old, new):
     "`InputError` if a folder's run is another one."
     before, now = (preset('paper', **described['recipe']) for described in (old, new))
     changed = [name for name, value in now.flat().items() if before[name] != value]
     some = '; '.join(f'{k} {before[k]!r} -> {now[k]!r}' for k in changed[:6])
     some += f'; and {len(changed) - 6} more' if len(changed) > 6 else ''
-    stages = [stage_of(name) for name in changed]
+    stages = list(dict.fromkeys(stage_of(name) for name in changed))
     if changed and STAGES['classifier'] not in stages:
-        raise InputError(
-            f'{path}: some of its stages were made with other settings ({some}); change them with the command of '
-            f'that stage: vwl {stages[0].command} {path}'
-        )
+        later = {t for s in stages for r in (before, now) for t in stages_after(r, s.name)}
+        if any((path / name).exists() for name in later):
+            flags = ' '.join(_as_flag(k, now[k]) for k in changed if stage_of(k) is stages[0])
+            raise InputError(
+                f'{path}: some of its stages were made with other settings ({some}); change them with the command of '
+                f'that stage: vwl {stages[0].command} {path} {flags}'
+            )
+        changed = []  # nothing was made with the old settings
     if changed:
         raise InputError(
             f'{path}: is a run of another recipe ({some}); give another --out, or remove the folder to start again'
@@ -199,7 +209,7 @@ def _begin(data, out, described):
     if path.exists() and any((out / d).exists() for d in STAGES):
         old = stored_recipe(out)
         _check_same(out, old, described)
-        described = old | dict(data=described['data'])  # the data set may have moved
+        described = old | dict(data=described['data'], recipe=described['recipe'])  # the data set may have moved
     elif out.exists() and any(p.name not in ('recipe.json', '.lock') for p in out.iterdir()):
         raise InputError(f'{out}: holds files but no run (no recipe.json); give another --out')
     write_json(path, described)

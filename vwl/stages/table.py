@@ -74,8 +74,15 @@ STAGES: dict[str, Stage] = {}
 
 
 def add_stage(**row) -> Stage:
-    "Add a row to the table, see `Stage`."
-    STAGES[row['name']] = stage = Stage(**row)
+    "Add a row to the table, see `Stage`; raise `ValueError` if it can't work where it stands."
+    stage = Stage(**row)
+    for other in stage.needs(Recipe()):
+        if other not in STAGES:
+            raise ValueError(f'stage {stage.name} needs {other}, which is not there yet: number its notebook later')
+    for mask in stage.masks:
+        if mask.folder.split('/')[0] != stage.name:
+            raise ValueError(f'stage {stage.name}: masks in {mask.folder} are not in its own folder')
+    STAGES[stage.name] = stage
     return stage
 
 # %% ../../nbs/5_program/08_table_of_stages.ipynb #t0815aaa
@@ -139,6 +146,8 @@ def stages_until(
     until: str = 'predictions',  # name of the last stage
 ) -> list[Stage]:  # in order
     "The stages to run from tags to a stage's files; seeds are made on the way, unless the true masks are learned from."
+    if until not in STAGES:
+        raise InputError(f'no stage is called {until!r}; there are {", ".join(STAGES)}')
     wanted = {until} if recipe.segmentation.labels == 'masks' else {'seeds', until}
     for stage in reversed(STAGES.values()):
         if stage.name in wanted:
