@@ -11,7 +11,7 @@ $(VENV)/installed: settings.ini setup.py pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-## the whole road on generated pictures: tags -> classifier -> CAMs -> masks, a table and runs/demo/report.html
+## all of it on generated pictures: tags -> classifier -> CAMs -> masks, a table and runs/demo/report.html
 demo: $(VENV)/installed
 	$(BIN)/vwl demo
 
