@@ -16,7 +16,8 @@ import torch
 from torch.nn import functional as F
 from vwl.affinity import random_walk
 from vwl.apps.overlays import edge_layer, overlay_cam, overlay_label, picture_grid
-from vwl.engine.files import load_label, read_json, write_json
+from vwl.engine.arrays import load_label
+from vwl.engine.files import read_json, write_json
 from vwl.engine.processes import Machine
 from vwl.engine.workers import print_messages
 from vwl.models.irnet import edge_map

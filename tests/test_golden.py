@@ -8,7 +8,7 @@ import pytest
 import torch
 from vwl.affinity import pair_displacement, path_affinity, random_walk, search_paths, transition
 from vwl.pixels import resize, to_tensor
-from vwl.engine.files import load_arrays
+from vwl.engine.arrays import load_arrays
 from vwl.pooling import hybrid_pool
 from vwl.crf import CRF_SETTINGS, crf_of_labels, dense_crf
 from vwl.words import assign_words, decov_loss, word_frequencies, word_labels, word_probabilities

@@ -16,7 +16,7 @@ from vwl.data.crops import labelled_crop, training_crop
 from vwl.data.images import read_tags
 from vwl.engine.processes import World, part_sizes
 from vwl.errors import InputError
-from vwl.engine.files import load_arrays, load_label, save_arrays, save_label, voc_palette
+from vwl.engine.arrays import load_arrays, load_label, save_arrays, save_label, voc_palette
 from vwl.metrics import confusion_matrix, sweep_thresholds, threshold_histogram
 from vwl.pooling import gap, gmp, gwrp, hybrid_pool, lse
 from vwl.data.cams import load_cams, save_cams, strided_size

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from ..data.images import IMAGE_SUFFIXES, ImageSet, read_folder, read_list
 from ..data.datasets import read_dataset
 from ..errors import InputError
-from ..engine.files import atomic_path, voc_palette
+from ..engine.arrays import voc_palette
+from ..engine.files import atomic_path
 from .overlays import overlay_label
 from ..engine.workers import progress, parallel_map
 

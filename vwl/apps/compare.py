@@ -16,7 +16,8 @@ from .rows import COLUMNS, EXPERIMENTS, Experiment, chosen_rows, row_recipe
 from .stored_results import goes_as_far, portable, stored_results
 from .word_figures import WordSurvey, project_words, similarity_picture, survey_words
 from ..data.cams import load_cams
-from ..engine.files import atomic_path, load_label
+from ..engine.arrays import load_label
+from ..engine.files import atomic_path
 from ..engine.processes import pick_device
 from ..engine.settings import Recipe
 from ..errors import InputError

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from .figures import masks_made
 from .overlays import label_names, overlay_cam, overlay_label, picture_grid
-from ..engine.files import load_label, read_json, write_json
+from ..engine.arrays import load_label
+from ..engine.files import read_json, write_json
 from ..metrics import adjacent_leak, coverage, leak
 from ..engine.processes import Machine
 from ..stages.run import Run

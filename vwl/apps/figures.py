@@ -13,7 +13,7 @@ from PIL import Image
 from ..data.images import ImageSet
 from ..pixels import working_image
 from ..errors import InputError
-from ..engine.files import load_label
+from ..engine.arrays import load_label
 from ..models.irnet import IRNet, edge_map
 from ..metrics import class_iou, confusion_matrix, mean_iou
 from ..stages.run import Run

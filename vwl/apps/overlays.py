@@ -18,7 +18,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
-from ..engine.files import atomic_path, voc_palette
+from ..engine.arrays import voc_palette
+from ..engine.files import atomic_path
 
 # %% ../../nbs/6_pictures/01_overlays.ipynb #bedeeb26
 def cam_layer(

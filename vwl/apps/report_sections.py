@@ -16,7 +16,8 @@ from .charts import bar_chart, chart_key, line_chart, scatter_chart
 from .overlays import data_uri
 from .results_table import results_table, scores_of, titles_of
 from .word_figures import project_words, similarity_picture, survey_words
-from ..engine.files import read_json, voc_palette
+from ..engine.arrays import voc_palette
+from ..engine.files import read_json
 from ..engine.settings import Recipe, preset
 from ..engine.setting_groups import list_settings
 from ..stages.run import Run

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 from .overlays import overlay_label
 from ..data.datasets import paper_figure, read_dataset
-from ..engine.files import atomic_path, load_label, read_json
+from ..engine.arrays import load_label
+from ..engine.files import atomic_path, read_json
 from ..engine.settings import preset
 from ..stages.run import Run
 from ..stages.table import STAGES

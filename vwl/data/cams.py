@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 import torch.nn.functional as F
-from ..engine.files import load_arrays, save_arrays
+from ..engine.arrays import load_arrays, save_arrays
 from ..errors import InputError
 
 # %% ../../nbs/4_data/09_cams.ipynb #bac9d469

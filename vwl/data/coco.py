@@ -15,7 +15,8 @@ import numpy as np
 from .archives import Archive, check_counts, get_archive
 from .datasets import DataSet, write_dataset
 from ..errors import InputError
-from ..engine.files import atomic_path, save_label
+from ..engine.arrays import save_label
+from ..engine.files import atomic_path
 from .voc import read_size, write_tags
 from ..engine.workers import LOG, progress, parallel_map
 

@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, ImageOps
 from ..errors import InputError
-from ..engine.files import is_file, load_label, read_text
+from ..engine.arrays import load_label
+from ..engine.files import is_file, read_text
 
 # %% ../../nbs/4_data/02_images.ipynb #b49b6efa
 def read_tags(

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 from .images import VOC_CLASSES
-from ..engine.files import save_label
+from ..engine.arrays import save_label
 
 # %% ../../nbs/4_data/15_look_alikes.ipynb #5010dd4f
 def save_sbd(path, mask):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from PIL import Image
 from ..errors import InputError
-from ..engine.files import label_image, voc_palette
+from ..engine.arrays import label_image, voc_palette
 from .animals import ANIMALS, Animal, Canvas, draw_animal, rgb
 from .backgrounds import BACKGROUNDS, HOMES
 

@@ -19,7 +19,8 @@ from .images import VOC_CLASSES, read_list
 from .archives import Archive, check_counts, get_archive, is_unpacked
 from .datasets import INSIDE, DataSet, write_dataset
 from ..errors import InputError
-from ..engine.files import atomic_path, load_label, save_label
+from ..engine.arrays import load_label, save_label
+from ..engine.files import atomic_path
 from ..engine.workers import LOG, progress, parallel_map
 
 # %% ../../nbs/4_data/06_voc.ipynb #1933fe09

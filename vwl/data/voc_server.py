@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 from .images import VOC_CLASSES, ImageSet, read_list
 from .voc import read_size
-from ..engine.files import atomic_path, voc_palette
+from ..engine.arrays import voc_palette
+from ..engine.files import atomic_path
 from ..errors import InputError
 
 # %% ../../nbs/4_data/07_voc_server.ipynb #e018d2dc
