@@ -1,11 +1,14 @@
 "The project holds together: one version, notebooks exported, clean and with their outputs."
 
+import ast
 import json
 import re
 import shlex
 import subprocess
 import sys
 from configparser import ConfigParser
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
 import pytest
@@ -71,6 +74,18 @@ def test_names_agree():
     assert set(get_args(Backbone)) == set(BACKBONES)
     for name in 'crf', 'predictions.crf':
         assert set(get_args(offered[name])) == {*CRF_SETTINGS, 'none'}
+
+
+@pytest.mark.parametrize('folder', ['tests', 'studies', 'benchmarks'])
+def test_imports(folder):
+    "What scripts import from the package is there; no other test runs the long ones."
+    for path in sorted((ROOT / folder).rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or '').split('.')[0] == 'vwl':
+                module = import_module(node.module)
+                for name in node.names:
+                    there = hasattr(module, name.name) or find_spec(f'{node.module}.{name.name}')
+                    assert there, f'{path.relative_to(ROOT)}: {node.module} has no {name.name}'
 
 
 def test_citation():

@@ -55,15 +55,8 @@ from vwl.apps.stored_results import differing, run_key
 from vwl.apps.compare import load_table
 from vwl.data.exchange import read_published_cams, write_published_cams
 from vwl.errors import InputError
-from vwl.engine.files import (
-    load_arrays,
-    load_label,
-    log_checksum,
-    read_checksums,
-    save_label,
-    write_manifest,
-    write_json,
-)
+from vwl.engine.arrays import load_arrays, load_label, save_label
+from vwl.engine.files import log_checksum, read_checksums, write_manifest, write_json
 from vwl.stages.training import resume
 from vwl.stages.run import make_run, open_run
 from vwl.engine.settings import preset
