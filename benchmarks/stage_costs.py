@@ -23,8 +23,8 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 from vwl.engine.processes import Machine
-from vwl.stages.images import over_images
-from vwl.stages.irnet import _confident
+from vwl.stages.images import masks_from_maps
+from vwl.stages.irnet import confident_mask
 from vwl.stages.run import make_run
 from vwl.stages.table import STAGES
 from vwl.data.images import read_folder
@@ -68,7 +68,7 @@ def run_of(n, data, out, device, batch):
     )
     run, machine = make_run(data, out / 'run', recipe), Machine(device)
     steps = {name: partial(stage, run, machine) for name, stage in STAGES.items()}
-    labels = dict(irnet_labels=lambda: list(over_images(_confident, run, range(n), 0)))
+    labels = dict(irnet_labels=partial(masks_from_maps, run, 'irnet/labels', confident_mask, machine))
     order = ['classifier', 'cams', 'seeds', 'irnet_labels', 'irnet', 'pseudo_labels', 'segmentation', 'predictions']
     steps = {name: (steps | labels)[name] for name in order}
     found, kept = (
