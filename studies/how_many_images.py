@@ -61,7 +61,7 @@ if __name__ == '__main__':
             'toy', epochs=6 * most // n, train_list=f'lists/{n}.txt', score_list='lists/scored.txt', crf='none'
         )
         run = run_pipeline(data, out / f'{n}-{dropped}', recipe, Machine('cpu'), 'seeds')
-        m, h = read_json(run.folder / 'metrics.json'), read_json(run.folder / 'classifier' / 'history.json')
+        m, h = read_json(run.metrics_path), read_json(run.history_path('classifier'))
         unseen = classification_loss(scores(run, run.scored), torch.from_numpy(run.scored.labels)).item()
         rows.append(
             dict(

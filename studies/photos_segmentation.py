@@ -130,13 +130,13 @@ def main():
         )
         print(name, f'{time.time() - started:.0f} s', flush=True)
         history = {
-            s: read_json(run.folder / s / 'history.json')
+            s: read_json(run.history_path(s))
             for s in ('classifier', 'irnet', 'segmentation')
             if (run.folder / s).exists()
         }
         results[name] = dict(
             command=run_command(run.recipe, 'animals', 'predictions'),
-            metrics=read_json(run.folder / 'metrics.json'),
+            metrics=read_json(run.metrics_path),
             history=history,
         )
     print(format_table(results_table(runs)))

@@ -78,12 +78,12 @@ def finish(
         return
     write_report(runs, path, shown=shown, machine=machine_of(args))
     run = runs[shown or list(runs)[-1]]
-    if not (run.folder / 'metrics.json').exists():
+    if not run.metrics_path.exists():
         made = [run.folder / s.name for s in STAGES.values() if s.masks and (run.folder / s.name).exists()]
         print(f'masks: {", ".join(map(str, made))} (there are no true masks to score them)')
     else:
         whose = "the images' own tags" if run.recipe.cams.tags == 'given' else 'predicted tags'
-        m = read_json(run.folder / 'metrics.json')
+        m = read_json(run.metrics_path)
         head = f'mIoU on {m["images"]} of {m["of"]} images, {len(run.scored.classes) + 1} classes, maps of {whose}:'
         print(f'\n{head}\n{format_table(results_table(runs))}')
     print(f'report: {path}')
@@ -94,7 +94,7 @@ def run_all(args: RunArgs):
     from vwl.stages.pipeline import run_pipeline
 
     run = run_pipeline(*_places(args), args.settings, machine_of(args), args.until.replace('-', '_'))
-    finish({run.folder.name: run}, run.folder / 'report.html', args)
+    finish({run.folder.name: run}, run.report_path, args)
     if args.until == 'predictions' and read_dataset(run.train.root).test_list and not args.settings.images.classes:
         print(f'for the test server: {_submit(run, args)}')
 
@@ -158,7 +158,7 @@ def _submit(run, args, out='', competition='comp6'):
     there = predict_set(run, images, run.folder / 'submission', machine_of(args))
     kind = 'network' if run.recipe.predictions.crf == 'none' else 'crf'
     return world().first and write_submission(
-        out or run.folder / 'results.tgz', images, lambda name: there.prediction_path(kind, name), competition
+        out or run.submission_path, images, lambda name: there.prediction_path(kind, name), competition
     )
 
 
@@ -228,7 +228,7 @@ def evaluate(args: EvaluateArgs):
             f'{run.scored.root}: has no masks to score against, or nothing was made to score; put masks in its '
             f'folder masks, or make seeds first: vwl seeds {run.folder}'
         )
-    finish({run.folder.name: run}, run.folder / 'report.html', args)
+    finish({run.folder.name: run}, run.report_path, args)
 
 
 def demo(args: DemoArgs):

@@ -31,7 +31,7 @@ def drawbacks(
 ) -> dict[str, float]:  # shares in [0, 1]
     "Mean coverage of heads and bodies, mean leak and mean adjacent leak over the maps of a run's scored scenes."
     threshold, sums = (
-        read_json(run.folder / 'metrics.json')['cam_best']['threshold'],
+        read_json(run.metrics_path)['cam_best']['threshold'],
         dict(head=[], body=[], leak=[], near=[]),
     )
     for i, name in enumerate(run.scored.names):
@@ -89,7 +89,7 @@ def draw_comparison(
 # %% ../../nbs/7_results/01_demo.ipynb #9daf55a7
 def _scores(run):
     "mIoU of each stage of a run."
-    metrics = read_json(run.folder / 'metrics.json')
+    metrics = read_json(run.metrics_path)
     return {k: m['miou'] for k, m in metrics.items() if isinstance(m, dict) and 'confusion' in m}
 
 

@@ -114,10 +114,10 @@ def measure(
     machine: Machine = Machine(),  # where it runs, with how many processes
 ) -> dict:  # 'figures': name -> share in [0, 1], and what they depend on
     "All figures of a run."
-    metrics = read_json(run.folder / 'metrics.json')
+    metrics = read_json(run.metrics_path)
     out = dict(figures={k: m['miou'] for k, m in metrics.items() if isinstance(m, dict) and 'confusion' in m})
-    if (run.folder / 'classifier' / 'history.json').is_file():
-        out |= dict(history=read_json(run.folder / 'classifier' / 'history.json')['losses'])
+    if (run.history_path('classifier')).is_file():
+        out |= dict(history=read_json(run.history_path('classifier'))['losses'])
     if 'cam_best' not in metrics:
         return out
     out |= dict(

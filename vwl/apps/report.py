@@ -22,7 +22,8 @@ from ..stages.irnet import load_irnet
 from ..stages.images import over_images
 from ..engine.processes import Machine
 from ..engine.workers import progress
-from .report_sections import about_run, chip, colour_scale, scores_section, training_curves, words_section
+from .report_sections import about_run, colour_scale, scores_section, training_curves, words_section
+from .results_table import chip
 
 # %% ../../nbs/6_pictures/07_report.ipynb #63587479
 def _picture(panel, name, score):

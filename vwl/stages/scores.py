@@ -159,6 +159,6 @@ def evaluate(
     if not done:
         return None
     if world().first:
-        write_json(run.folder / 'metrics.json', out)
+        write_json(run.metrics_path, out)
     world().barrier()
     return out

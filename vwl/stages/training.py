@@ -91,9 +91,7 @@ def save_network(run, stage, trainer, **more):
     "Store a trained network and its losses."
     if world().first:
         path = run.network(stage)
-        log_file(
-            run, write_json(path.with_name('history.json'), dict(losses=trainer.history, steps=trainer.done, **more))
-        )
+        log_file(run, write_json(run.history_path(stage), dict(losses=trainer.history, steps=trainer.done, **more)))
         with atomic_path(path) as p:
             p.write_bytes(save_tensors({k: v.contiguous() for k, v in trainer.net.state_dict().items()}))
             log_file(run, p, path)
