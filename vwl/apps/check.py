@@ -86,6 +86,31 @@ def look_at(
 def _reason(error):
     return str(error).split(': ', 1)[-1].split('; ')[0]
 
+# %% ../../nbs/4_data/14_check.ipynb #4600eadb
+def _note(found, what, where):
+    "Add a note if there is anything to it."
+    if where := list(where):
+        found.notes[what] = where
+
+
+def _check_lists(images, known, found):
+    "Add what there is to say of the lists that the data set names."
+    root, described = images.root, read_dataset(images.root)
+    lists = {k: read_list(root / v) for k, v in described.settings.items() if k.endswith('_list')}
+    if described.test_list:
+        test = read_list(root / described.test_list)
+        found.counts['test_list'] = len(test)
+        if missing := [n for n in test if not (root / 'JPEGImages' / f'{n}.jpg').is_file()]:
+            found.errors['test images that aren\'t there'] = missing
+    for name, listed in lists.items():
+        found.counts[name] = len(listed)
+        if missing := [n for n in listed if not (images.mask_folder and (images.mask_folder / f'{n}.png').is_file())]:
+            found.errors[f'images of {name} without a mask'] = missing
+        if missing := [n for n in listed if n not in known]:
+            found.errors[f'names in {name} without a row in tags.csv'] = missing
+    if both := sorted(set(lists.get('train_list', ())) & set(lists.get('val_list', ()))):
+        found.errors['images in train_list and val_list'] = both
+
 # %% ../../nbs/4_data/14_check.ipynb #2285712c
 def check_folder(
     root: Path | str,  # a data set's folder
@@ -122,31 +147,6 @@ def check_folder(
     _note(found, 'classes without any tag', (c for c in images.classes if not found.tagged[c]))
     _check_lists(images, known, found)
     return images, found
-
-
-def _note(found, what, where):
-    "Add a note if there is anything to it."
-    if where := list(where):
-        found.notes[what] = where
-
-
-def _check_lists(images, known, found):
-    "Add what there is to say of the lists that the data set names."
-    root, described = images.root, read_dataset(images.root)
-    lists = {k: read_list(root / v) for k, v in described.settings.items() if k.endswith('_list')}
-    if described.test_list:
-        test = read_list(root / described.test_list)
-        found.counts['test_list'] = len(test)
-        if missing := [n for n in test if not (root / 'JPEGImages' / f'{n}.jpg').is_file()]:
-            found.errors['test images that aren\'t there'] = missing
-    for name, listed in lists.items():
-        found.counts[name] = len(listed)
-        if missing := [n for n in listed if not (images.mask_folder and (images.mask_folder / f'{n}.png').is_file())]:
-            found.errors[f'images of {name} without a mask'] = missing
-        if missing := [n for n in listed if n not in known]:
-            found.errors[f'names in {name} without a row in tags.csv'] = missing
-    if both := sorted(set(lists.get('train_list', ())) & set(lists.get('val_list', ()))):
-        found.errors['images in train_list and val_list'] = both
 
 # %% ../../nbs/4_data/14_check.ipynb #967fa051
 def format_findings(

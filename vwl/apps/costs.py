@@ -28,7 +28,7 @@ TRAINING_GB = dict(
 )  # kept by autograd for a batch, with weights, gradients, momenta
 CRF_SECONDS = 0.74  # of one core, one image
 
-
+# %% ../../nbs/7_results/08_costs.ipynb #07438914
 def _need(experiment):
     "(stage, recipe) of each stage that has to run, rows that share it counted once."
     done = {}

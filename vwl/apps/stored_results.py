@@ -102,7 +102,7 @@ def _read_result(path):
         )
     return found | dict(recipe=recipe, path=path)
 
-
+# %% ../../nbs/7_results/04_stored_results.ipynb #c07ecee7
 def goes_as_far(
     result: dict,  # what is stored of a run
     until: str,  # a stage

@@ -77,7 +77,7 @@ def _array(data, kind, shape=(-1,), order='C'):
         return data[0]
     return np.frombuffer(bytes(data), kind.dtype()).reshape(shape, order=order).copy()
 
-
+# %% ../../nbs/4_data/10_exchange.ipynb #42be0a53
 def _tensor(storage, offset, size, stride, *_):
     "A tensor whose places all lie in its storage."
     if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)) or len(size) != len(stride):

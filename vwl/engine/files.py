@@ -104,7 +104,7 @@ def log_checksum(
     with (folder / f'sums.{platform.node()}.log').open('a', encoding='utf-8') as f:
         f.write(line)  # hosts that share a disk don't share a file
 
-
+# %% ../../nbs/5_program/02_files.ipynb #539ca357
 def read_checksums(
     folder: Path,  # of a stage
 ) -> dict[str, tuple[str, ...]]:  # file, relative to the folder -> its sums

@@ -46,8 +46,7 @@ def classifier_trainer(
         r.training.batch_size,
         epochs=r.training.epochs,
         stop=r.training.kept_epoch,
-        device=machine.torch_device,
-        workers=machine.workers,
+        machine=machine,
     )
 
 

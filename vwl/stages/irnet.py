@@ -63,8 +63,7 @@ def irnet_trainer(
         crops,
         r.irnet.batch_size,
         epochs=r.irnet.epochs,
-        device=machine.torch_device,
-        workers=machine.workers,
+        machine=machine,
     )
 
 # %% ../../nbs/5_program/17_irnet.ipynb #0cd95b7e

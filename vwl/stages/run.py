@@ -163,7 +163,7 @@ def data_fingerprint(
         images=fingerprint(sizes),
     )
 
-
+# %% ../../nbs/5_program/10_run_folder.ipynb #361c98f1
 def _as_flag(name, value):
     "A setting as a stage's command takes it."
     return shlex.join([f'--{name.replace("_", "-")}', *map(str, value if isinstance(value, tuple) else (value,))])

@@ -131,7 +131,7 @@ def _stage_metrics(run, stage, masked, machine):
             out |= _sweep_metrics(run, histogram)
     return out
 
-
+# %% ../../nbs/5_program/21_scores.ipynb #610f94d3
 def _require_scored(run, stage, masked):
     "Raise `InputError` if a mask that is to be scored, or the map it came from, is damaged."
     names = getattr(run, 'val' if stage.images == 'val' else 'scored').names

@@ -62,8 +62,7 @@ def segmentation_trainer(
         r.segmentation.batch_size,
         r.segmentation.accumulate,
         steps=r.segmentation.steps,
-        device=machine.torch_device,
-        workers=machine.workers,
+        machine=machine,
     )
 
 # %% ../../nbs/5_program/19_segmentation.ipynb #b21f6128
