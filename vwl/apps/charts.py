@@ -15,13 +15,20 @@ from matplotlib.ticker import MaxNLocator
 # %% ../../nbs/6_pictures/03_charts.ipynb #8caba019
 CHART_STYLE = '''
 :root{--s0:#0072b2;--s1:#d55e00;--s2:#008a64;--s3:#a8588a;--s4:#9a6a00;--s5:#2a8fc4}
-@media(prefers-color-scheme:dark){:root{--s0:#4da6e0;--s1:#f0813a;--s2:#1fc195;--s3:#d98fba;--s4:#e6b030;--s5:#8fd0f5}}
-.chart{width:100%;max-width:30rem;height:auto;font-size:12px;display:block}.chart text{fill:currentColor}
-.chart .grid{stroke:currentColor;opacity:.18}.chart .at{stroke:currentColor;stroke-dasharray:2 3;opacity:.7}
-.line,.dots{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}.line.again{stroke-dasharray:6 3}
-.dots{stroke-width:7;stroke-linecap:round}.dots.again{stroke-linecap:square;stroke-width:6}.bar{fill:var(--c)}
-.key{margin:.2rem 0;padding:0;font-size:.85rem;list-style:none;display:flex;flex-wrap:wrap;gap:0 1rem}.key svg{width:1em;height:1em;vertical-align:-.1em}
-'''.strip()  # noqa: E501
+@media(prefers-color-scheme:dark){:root{--s0:#4da6e0;--s1:#f0813a;--s2:#1fc195;--s3:#d98fba;--s4:#e6b030;
+  --s5:#8fd0f5}}
+.chart{width:100%;max-width:30rem;height:auto;font-size:12px;display:block}
+.chart text{fill:currentColor}
+.chart .grid{stroke:currentColor;opacity:.18}
+.chart .at{stroke:currentColor;stroke-dasharray:2 3;opacity:.7}
+.line,.dots{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}
+.line.again{stroke-dasharray:6 3}
+.dots{stroke-width:7;stroke-linecap:round}
+.dots.again{stroke-linecap:square;stroke-width:6}
+.bar{fill:var(--c)}
+.key{margin:.2rem 0;padding:0;font-size:.85rem;list-style:none;display:flex;flex-wrap:wrap;gap:0 1rem}
+.key svg{width:1em;height:1em;vertical-align:-.1em}
+'''.strip()
 
 
 def series(

@@ -72,7 +72,8 @@ def page_row(
     return (
         f'<article {data}><h3>{html.escape(made.name)}</h3><p>{mean} {chips}</p>'
         '<div class="pics" '
-        f'style="--photo:url({photograph});--shape:{made.photograph.width}/{made.photograph.height}">{pictures}</div></article>'  # noqa: E501
+        f'style="--photo:url({photograph});--shape:{made.photograph.width}/{made.photograph.height}">'
+        f'{pictures}</div></article>'
     )
 
 # %% ../../nbs/6_pictures/07_report.ipynb #d0da33dc
@@ -89,38 +90,71 @@ def chosen_images(
     return sorted({*even, *sorted(known, key=lambda i: scores[i])[:worst]})
 
 # %% ../../nbs/6_pictures/07_report.ipynb #1e536dd4
-_PAGE = '''<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none';img-src data:;style-src 'unsafe-inline';script-src 'unsafe-inline'">
-<title>vwl: {title}</title><style>{style}</style><h1>{title}</h1><nav>{nav}</nav><main>{body}</main></html>'''  # noqa: E501
+_PAGE = '''<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none';img-src data:;
+style-src 'unsafe-inline';script-src 'unsafe-inline'">
+<title>vwl: {title}</title><style>{style}</style><h1>{title}</h1><nav>{nav}</nav><main>{body}</main></html>'''
 
 _STYLE = (
     CHART_STYLE
     + '''
-:root{color-scheme:light dark;--strength:.6}body{font:16px/1.5 system-ui,sans-serif;max-width:76rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}
-h1{margin:.5rem 0}h2{margin:2.5rem 0 .5rem;border-bottom:1px solid #8886}h3{margin:1rem 0 .2rem;font-size:1rem}p{margin:.3rem 0}nav a{margin-right:1rem}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}.wide{overflow-x:auto}
-table{border-collapse:collapse;font-size:.9rem;margin:1rem 0;min-width:36rem;overflow-wrap:normal}.classes{table-layout:fixed;width:100%;max-width:64rem;min-width:50rem}td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #8884}
-.meter{background:linear-gradient(90deg,#4da6e066 var(--v),transparent 0);font-variant-numeric:tabular-nums}.classes td+td{border-left:1px solid #8884}.classes th:first-child{width:9rem;overflow-wrap:anywhere}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:1rem 2rem}.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,15rem),1fr))}
-.words{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:.5rem 2rem;margin-bottom:1rem}.word p{font-size:.85rem}.word img{width:calc(100%/6 - 4px);margin:2px}
-.matrix{width:min(100%,22rem);aspect-ratio:1;image-rendering:pixelated}.scale i{display:inline-block;width:8rem;height:.8rem;vertical-align:-.1rem;border:1px solid #8886}
-.chip{display:inline-block;margin-right:.9rem}.chip i{display:inline-block;width:.8em;height:.8em;margin-right:.3em;border:1px solid #8888}
-form{position:sticky;top:0;z-index:1;background:Canvas;padding:.5rem 0;display:flex;flex-wrap:wrap;gap:.3rem 1rem;align-items:center;font-size:.9rem}form[hidden]{display:none}
-select,input{font:inherit;vertical-align:middle;max-width:8rem}article{content-visibility:auto;contain-intrinsic-size:auto 24rem;border-top:1px solid #8884;padding-bottom:.5rem}
-.pics{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:.5rem}figure{margin:0}figcaption{font-size:.8rem;line-height:1.3}
-.pic{aspect-ratio:var(--shape);max-height:20rem;background:var(--photo) center/contain no-repeat}.pic img{width:100%;height:100%;object-fit:contain;display:block;opacity:var(--strength)}
-.edges{background:none}.edges img{opacity:1}@media print{form{display:none}article{content-visibility:visible}.pic,.chip i{print-color-adjust:exact}}
-'''.strip()  # noqa: E501
+:root{color-scheme:light dark;--strength:.6}
+body{font:16px/1.5 system-ui,sans-serif;max-width:76rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}
+h1{margin:.5rem 0}
+h2{margin:2.5rem 0 .5rem;border-bottom:1px solid #8886}
+h3{margin:1rem 0 .2rem;font-size:1rem}
+p{margin:.3rem 0}
+nav a{margin-right:1rem}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}
+dt{font-weight:600}
+dd{margin:0}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;font-size:.9rem;margin:1rem 0;min-width:36rem;overflow-wrap:normal}
+.classes{table-layout:fixed;width:100%;max-width:64rem;min-width:50rem}
+td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #8884}
+.meter{background:linear-gradient(90deg,#4da6e066 var(--v),transparent 0);font-variant-numeric:tabular-nums}
+.classes td+td{border-left:1px solid #8884}
+.classes th:first-child{width:9rem;overflow-wrap:anywhere}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:1rem 2rem}
+.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,15rem),1fr))}
+.words{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:.5rem 2rem;
+  margin-bottom:1rem}
+.word p{font-size:.85rem}
+.word img{width:calc(100%/6 - 4px);margin:2px}
+.matrix{width:min(100%,22rem);aspect-ratio:1;image-rendering:pixelated}
+.scale i{display:inline-block;width:8rem;height:.8rem;vertical-align:-.1rem;border:1px solid #8886}
+.chip{display:inline-block;margin-right:.9rem}
+.chip i{display:inline-block;width:.8em;height:.8em;margin-right:.3em;border:1px solid #8888}
+form{position:sticky;top:0;z-index:1;background:Canvas;padding:.5rem 0;display:flex;flex-wrap:wrap;
+  gap:.3rem 1rem;align-items:center;font-size:.9rem}
+form[hidden]{display:none}
+select,input{font:inherit;vertical-align:middle;max-width:8rem}
+article{content-visibility:auto;contain-intrinsic-size:auto 24rem;border-top:1px solid #8884;
+  padding-bottom:.5rem}
+.pics{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:.5rem}
+figure{margin:0}
+figcaption{font-size:.8rem;line-height:1.3}
+.pic{aspect-ratio:var(--shape);max-height:20rem;background:var(--photo) center/contain no-repeat}
+.pic img{width:100%;height:100%;object-fit:contain;display:block;opacity:var(--strength)}
+.edges{background:none}
+.edges img{opacity:1}
+@media print{form{display:none}article{content-visibility:visible}.pic,.chip i{print-color-adjust:exact}}
+'''.strip()
 )
 
 # %% ../../nbs/6_pictures/07_report.ipynb #45403ea6
 _SCRIPT = '''
-const form = document.forms.filter, box = document.getElementById('rows'), rows = [...box.children], now = form.elements
+const form = document.forms.filter, now = form.elements
+const box = document.getElementById('rows'), rows = [...box.children]
 const score = (row, k) => JSON.parse(row.dataset.iou)[k] ?? NaN
 function show() {
   const k = now.class.value, order = now.order ? now.order.value : 'name'
   const shown = rows.filter(r => !k || r.dataset.classes.split(' ').includes(k))
-  const by = (a, b) => { const [x, y] = [score(a, k), score(b, k)]; return isNaN(x) - isNaN(y) || (order == 'worst' ? x - y : y - x) || 0 }
+  const by = (a, b) => {
+    const [x, y] = [score(a, k), score(b, k)]
+    return isNaN(x) - isNaN(y) || (order == 'worst' ? x - y : y - x) || 0
+  }
   const named = (a, b) => a.dataset.name < b.dataset.name ? -1 : 1
   box.replaceChildren(...shown.sort(order == 'name' ? named : by))
   now.count.value = `${shown.length} of ${rows.length} images`
@@ -131,7 +165,7 @@ now.strength.addEventListener('input', cover)
 form.addEventListener('submit', e => e.preventDefault())
 form.hidden = false
 show(); cover()
-'''.strip()  # noqa: E501
+'''.strip()
 
 
 def _filter(run, shown, scored):
