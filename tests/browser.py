@@ -13,7 +13,8 @@ FLAGS += ['--host-resolver-rules=MAP * ~NOTFOUND']
 
 class Browser:
     """One page. `requests` holds what it asked of any network, in vain; `errors` what it said on the console,
-    exceptions and files that failed to load. Both start anew with `open`. Use as a context manager."""
+    exceptions and files that failed to load (not those that the page no longer waits for because it leaves for
+    another). Both start anew with `open`. Use as a context manager."""
 
     def __init__(self):
         from playwright.sync_api import sync_playwright
@@ -27,9 +28,13 @@ class Browser:
         self.page.set_default_timeout(60_000)
         self.requests, self.errors = [], []
         self.page.on('request', lambda r: r.url.startswith(('http', 'ws')) and self.requests.append(r.url))
-        self.page.on('requestfailed', lambda r: self.errors.append(f'failed to load: {r.url} {r.failure}'))
+        self.page.on('requestfailed', self._failed)
         self.page.on('pageerror', lambda error: self.errors.append(str(error)))
         self.page.on('console', lambda m: m.type in ('error', 'assert') and self.errors.append(m.text))
+
+    def _failed(self, request):
+        if request.failure != 'net::ERR_ABORTED':
+            self.errors.append(f'failed to load: {request.url} {request.failure}')
 
     def __enter__(self):
         return self
