@@ -156,9 +156,8 @@ def _submit(run, args, out='', competition='comp6'):
         raise InputError(f'{run.folder}: its classes are not the 20 of VOC; the test server takes no others')
     images = test_set(root, test_list)
     there = predict_set(run, images, run.folder / 'submission', machine_of(args))
-    kind = 'network' if run.recipe.predictions.crf == 'none' else 'crf'
     return world().first and write_submission(
-        out or run.submission_path, images, lambda name: there.prediction_path(kind, name), competition
+        out or run.submission_path, images, there.last_prediction_path, competition
     )
 
 

@@ -182,12 +182,7 @@ def draw_masks(
     first = _same_images(runs, 'val')
     chosen = _spread(range(len(first)), images)
 
-    def kind(r):
-        return 'network' if r.recipe.predictions.crf == 'none' else 'crf'
-
-    labels = {
-        name: [load_label(r.prediction_path(kind(r), first.names[i])) for i in chosen] for name, r in runs.items()
-    }
+    labels = {name: [load_label(r.last_prediction_path(first.names[i])) for i in chosen] for name, r in runs.items()}
     if set(chosen) <= set(with_masks(first)):
         labels['truth'] = [first.mask(i) for i in chosen]
     seen = np.unique(np.concatenate([l.ravel() for ls in labels.values() for l in ls]))

@@ -116,7 +116,7 @@ def measure(
     "All figures of a run."
     metrics = read_json(run.metrics_path)
     out = dict(figures={k: m['miou'] for k, m in metrics.items() if isinstance(m, dict) and 'confusion' in m})
-    if (run.history_path('classifier')).is_file():
+    if run.history_path('classifier').is_file():
         out |= dict(history=read_json(run.history_path('classifier'))['losses'])
     if 'cam_best' not in metrics:
         return out

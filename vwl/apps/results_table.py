@@ -137,11 +137,10 @@ def write_overlays(
     run: Run,  # with predictions
 ):
     "A JPEG of each predicted mask over its image into `predictions/overlay/`."
-    kind = 'network' if run.recipe.predictions.crf == 'none' else 'crf'
     for i, name in enumerate(run.val.names):
         path = run.overlay_path(name)
         if path.exists():
             continue
-        painted = overlay_label(np.asarray(run.val.image(i)), load_label(run.prediction_path(kind, name)))
+        painted = overlay_label(np.asarray(run.val.image(i)), load_label(run.last_prediction_path(name)))
         with atomic_path(path) as p:
             Image.fromarray(painted).save(p, format='jpeg', quality=90)

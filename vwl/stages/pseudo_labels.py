@@ -6,7 +6,6 @@
 __all__ = ['walk_between_edges', 'check_refined', 'make_pseudo_labels']
 
 # %% ../../nbs/5_program/18_pseudo_labels.ipynb #0149a963
-import importlib
 import torch
 import numpy as np
 from PIL import Image
@@ -63,8 +62,7 @@ def _load_refiner(run, device):
     if row.network:
         more['network'] = STAGES[row.network].load(f'load_{row.network}')(run, device)
         stride = more['network'].stride
-    module, name = row.function.rsplit('.', 1)
-    function = getattr(importlib.import_module(module), name)
+    function = row.load()
 
     def refine(image, cams, keys):
         refined = function(image, cams, keys, background=run.recipe.refiner.background, device=device, **more)

@@ -119,6 +119,10 @@ class Run(ImagePaths):
         "The same run with scored image `i` alone: small enough to be sent to a worker process."
         return replace(self.with_images(self.scored.select([i])), train=self.train.select([]))
 
+    def last_prediction_path(self, name: str) -> Path:
+        "What DeepLabV2 predicts, with CRF if the recipe has one."
+        return self.prediction_path('network' if self.recipe.predictions.crf == 'none' else 'crf', name)
+
     @property
     def labelled(self) -> ImageSet:
         "The images that get pseudo labels: those to learn from and the scored ones."

@@ -94,6 +94,11 @@ class Refiner:
     function: str  # 'module.name', called with (image, cams, keys, background=, device=) and `network=` if it has one
     network: str = ''  # the stage whose network it is given; its maps are then at the stride of the network
 
+    def load(self) -> Callable:
+        "The function, whose module is imported now."
+        module, name = self.function.rsplit('.', 1)
+        return getattr(importlib.import_module(module), name)
+
 
 REFINERS = dict(
     irnet=Refiner('CAM + IRNet', 'vwl.stages.pseudo_labels.walk_between_edges', network='irnet'),
