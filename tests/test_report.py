@@ -9,7 +9,7 @@ from vwl.apps.report import write_report
 from browser import CHROMIUM, Browser
 from conftest import TINY, WHOLE
 
-pytest.importorskip('websocket', reason='the browser is driven by websocket-client, which is not installed')
+pytest.importorskip('playwright', reason='the browser is driven by Playwright, which is not installed')
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='there is no Chromium')
 
 NAMES = '[...document.querySelectorAll("#rows article")].map(r => r.dataset.name)'
