@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 import numpy as np
 from vwl.pixels import resize, working_image
-from vwl.data.exchange import write_published_cams
+from vwl.data.cam_exchange import write_published_cams
 from vwl.metrics import mean_iou, sweep_thresholds, threshold_histogram
 from vwl.stages.scores import THRESHOLDS
 from vwl.stages.cams import image_keys

@@ -53,7 +53,7 @@ from vwl.data.archives import unpack
 from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, write_dataset
 from vwl.apps.stored_results import differing, run_key
 from vwl.apps.compare import load_table
-from vwl.data.exchange import read_published_cams, write_published_cams
+from vwl.data.cam_exchange import read_published_cams, write_published_cams
 from vwl.errors import InputError
 from vwl.engine.arrays import load_arrays, load_label, save_label
 from vwl.engine.files import log_checksum, read_checksums, write_manifest, write_json

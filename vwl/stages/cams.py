@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 from ..data.cams import load_cams, save_cams, strided_size
-from ..data.exchange import read_published_cams, write_published_cams
+from ..data.cam_exchange import read_published_cams, write_published_cams
 from ..engine.files import write_manifest, write_json
 from ..engine.processes import Machine, world
 from ..engine.settings import Recipe
