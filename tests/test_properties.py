@@ -13,7 +13,7 @@ from PIL import Image
 from vwl.affinity import random_walk, transition
 from vwl.pixels import MEAN, STD, resized, working_image, working_size
 from vwl.data.crops import labelled_crop, training_crop
-from vwl.data.images import read_tags
+from vwl.data.tags import read_tags
 from vwl.engine.processes import World, part_sizes
 from vwl.errors import InputError
 from vwl.engine.arrays import load_arrays, load_label, save_arrays, save_label, voc_palette
@@ -49,7 +49,8 @@ def table(rows, delimiter):
 
 
 def is_legal(name):
-    return name and not name.startswith('/') and '..' not in name.split('/') and '\\' not in name
+    path = name.replace('\\', '/')
+    return name and not path.startswith('/') and '..' not in path.split('/')
 
 
 @tried(
@@ -62,7 +63,7 @@ def is_legal(name):
 def test_tags_come_back(home, rows, delimiter, encoding):
     (path := home / 'tags.csv').write_bytes(table(rows, delimiter).encode(encoding))
     kept = [(name.strip(), tags) for name, tags in rows if name.strip() or tags]
-    wanted = {PurePosixPath(name).as_posix(): tuple(dict.fromkeys(tags)) for name, tags in kept}
+    wanted = {PurePosixPath(name.replace('\\', '/')).as_posix(): tuple(dict.fromkeys(tags)) for name, tags in kept}
     if all(is_legal(name) for name, _ in kept) and len(wanted) == len(kept):
         assert read_tags(path) == wanted
     else:

@@ -22,7 +22,7 @@ from ..engine.processes import pick_device
 from ..engine.settings import Recipe
 from ..errors import InputError
 from ..stages.run import Run
-from ..stages.scores import with_masks
+
 
 # %% ../../nbs/7_results/07_compare.ipynb #13aabe87
 def mean_and_spread(
@@ -161,7 +161,7 @@ def draw_maps(
         rows['photograph'].append(pixels)
         for name, run in runs.items():
             rows[name].append(overlay_cam(pixels, load_cams(run.cam_path(first.names[i]), at=pixels.shape[:2])[0][0]))
-    if set(chosen) <= set(with_masks(first)):
+    if set(chosen) <= set(first.masked()):
         rows['truth'] = [overlay_label(np.asarray(first.image(i)), first.mask(i), 0.75) for i in chosen]
     return picture_grid(
         rows,
@@ -183,7 +183,7 @@ def draw_masks(
     chosen = _spread(range(len(first)), images)
 
     labels = {name: [load_label(r.last_prediction_path(first.names[i])) for i in chosen] for name, r in runs.items()}
-    if set(chosen) <= set(with_masks(first)):
+    if set(chosen) <= set(first.masked()):
         labels['truth'] = [first.mask(i) for i in chosen]
     seen = np.unique(np.concatenate([l.ravel() for ls in labels.values() for l in ls]))
     pixels = [np.asarray(first.image(i)) for i in chosen]

@@ -17,7 +17,6 @@ from ..metrics import adjacent_leak, coverage, leak
 from ..engine.processes import Machine
 from ..stages.run import Run
 from ..stages.pipeline import run_pipeline
-from ..stages.scores import with_masks
 from ..engine.settings import preset
 from ..data.scenes import write_scenes
 from ..data.cams import load_cams
@@ -49,7 +48,7 @@ def confident_share(
 ) -> float:  # in [0, 1], over the images to learn from that have masks
     "The share of pixels that IRNet's labels call surely object and that are of that class."
     called = right = 0
-    for i in with_masks(run.train):
+    for i in run.train.masked():
         label, truth = load_label(run.confident_label_path(run.train.names[i])), run.train.mask(i)
         sure = (label > 0) & (label != 255)
         called, right = called + sure.sum(), right + (truth[sure] == label[sure]).sum()

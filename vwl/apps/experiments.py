@@ -17,7 +17,6 @@ import vwl
 from ..data.datasets import read_dataset
 from ..engine.files import AtWork, at_work, read_json, write_json
 from ..errors import InputError
-from ..stages.scores import with_masks
 from ..stages.run import image_sets, make_run
 from ..engine.processes import Machine
 from ..stages.pipeline import run_pipeline
@@ -106,8 +105,8 @@ def _run_row(name, row, recipe, base, data, digests, out, until, machine):
     about = dict(
         name=read_dataset(data).name or Path(data).resolve().name,
         images=len(run.train),
-        scored=len(with_masks(run.scored)),
-        val=len(with_masks(run.val)),
+        scored=len(run.scored.masked()),
+        val=len(run.val.masked()),
         classes=list(run.train.classes),
         digests=digests,
     )
@@ -159,7 +158,7 @@ def run_experiments(
     for _, row, recipe in recipes:
         _check_files(row, recipe)
     digests = data_key(data, recipes[0][2])
-    if not with_masks(image_sets(data, recipes[0][2])[1]):
+    if not image_sets(data, recipes[0][2])[1].masked():
         raise InputError(f'{data}: has no masks to score the rows by; put them in its folder masks')
     for n, row, recipe in recipes:
         until = EXPERIMENTS[n].until

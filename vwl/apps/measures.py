@@ -19,7 +19,7 @@ from ..pixels import working_image
 from ..stages.cams import make_cams
 from ..stages.classifier import load_classifier
 from ..stages.run import Run
-from ..stages.scores import THRESHOLDS, sweep_maps, with_masks
+from ..stages.scores import THRESHOLDS, sweep_maps
 
 # %% ../../nbs/7_results/05_measures.ipynb #81792023
 def tag_scores(
@@ -123,7 +123,7 @@ def measure(
     out |= dict(
         threshold=metrics['cam_best']['threshold'], sweep=metrics['sweep']['miou'], iou=metrics['cam_best']['iou']
     )
-    there = run.with_images(run.val) if run.recipe.images.val_list and with_masks(run.val) else run
+    there = run.with_images(run.val) if run.recipe.images.val_list and run.val.masked() else run
     make_cams(there, machine)
     if (run.scored.root / 'parts').is_dir():
         out['figures'] |= drawbacks(there)

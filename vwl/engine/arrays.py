@@ -73,22 +73,41 @@ def save_label(
 
 # %% ../../nbs/5_program/03_arrays.ipynb #8016dc62
 def load_label(
-    path: Path | str,  # a palette or grey PNG
+    path: Path | str,  # a palette or grey PNG, or a coloured one with `colours`
+    colours: dict[tuple[int, int, int], int] | None = None,  # (red, green, blue) -> id, of masks that are painted
 ) -> np.ndarray:  # (H, W) uint8 ids
-    "The ids of a label image; `InputError` if the file is missing, damaged, or painted in colours."
+    "The ids of a label image; `InputError` if the file is missing, damaged, or painted in colours that aren't known."
     try:
         with Image.open(path) as image:
             if image.format == 'JPEG':
                 raise InputError(
                     f'{path}: a mask must be a PNG, this is a JPEG, which changes ids; save it again from its source'
                 )
-            if image.mode not in ('P', 'L', '1'):
+            if image.mode in ('P', 'L', '1') and not (colours and image.mode == 'P'):
+                return np.array(image, dtype=np.uint8)
+            pixels = np.array(image.convert('RGB')) if image.mode in ('P', 'RGB', 'RGBA') else None
+            if pixels is not None and colours:
+                return _ids_of_colours(pixels, colours, path)
+            if pixels is None or (pixels != pixels[:, :, :1]).any():
                 raise InputError(
-                    f'{path}: a mask must be a palette or grey PNG of class ids, this one has mode '
-                    f'{image.mode}; save it with ids, not colours'
+                    f'{path}: a mask must be a palette or grey PNG of class ids, this one has mode {image.mode}; save '
+                    'it with ids, not colours, or say in labelmap.txt which colour is which class (cat:128,0,0::)'
                 )
-            return np.array(image, dtype=np.uint8)
+            return np.ascontiguousarray(pixels[:, :, 0])  # grey, saved as colours
     except FileNotFoundError:
         raise InputError(f'{path}: no such file') from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise InputError(f'{path}: not a readable image ({e}); replace it') from None
+
+
+def _ids_of_colours(pixels, colours, path):
+    "Colours (H, W, 3) as ids (H, W)."
+    packed = pixels.astype(np.int32) @ [65536, 256, 1]
+    found, inverse = np.unique(packed, return_inverse=True)
+    known = {(r * 256 + g) * 256 + b: id for (r, g, b), id in colours.items()}
+    if unknown := [c for c in found.tolist() if c not in known]:
+        c = unknown[0]
+        raise InputError(
+            f'{path}: the colour {c >> 16},{c >> 8 & 255},{c & 255} is no class in labelmap.txt; add it there'
+        )
+    return np.array([known[c] for c in found.tolist()], np.uint8)[inverse].reshape(packed.shape)

@@ -8,11 +8,13 @@ __all__ = ['atomic_path', 'read_text', 'write_json', 'read_json', 'is_file', 'ch
 
 # %% ../../nbs/5_program/02_files.ipynb #eae2aaa6
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import platform
 import re
+import warnings
 from pathlib import Path
 from ..errors import InputError
 
@@ -150,7 +152,9 @@ class AtWork(InputError):
 def at_work(
     folder: Path | str,  # of a run; made if it isn't there
 ):
-    "This process alone works in `folder`; `AtWork` if another one does."
+    """This process alone works in `folder`; `AtWork` if another one does. Where the file system has no locks, that is
+    said, and nothing keeps a second command out.
+    """
     from filelock import FileLock, Timeout
 
     folder = Path(folder)
@@ -160,6 +164,10 @@ def at_work(
         lock.acquire(timeout=0)
     except Timeout:
         raise AtWork(f'{folder}: another command is at work there; wait until it is done, or stop it') from None
+    except (OSError, NotImplementedError) as e:
+        if isinstance(e, OSError) and e.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        warnings.warn(f'{folder}: this file system has no locks; start no second command there', stacklevel=3)
     for half in folder.glob('.*.part'):
         half.unlink()
     try:

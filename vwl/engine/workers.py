@@ -46,12 +46,11 @@ def progress(
     items: Iterable,  # what to go through
     total: int | None = None,  # how many; None = len(items)
 ) -> Iterable:  # iterable; its `comment` is shown behind the time left
-    "A progress bar over `items` that goes away when it is done."
+    "A progress bar over `items` that goes away when it is done; just the items where the output is a file or a pipe."
+    if 'ipykernel' not in sys.modules and not (sys.stdout and sys.stdout.isatty()):
+        return items
     from fastprogress import progress_bar  # here, since it takes time that many commands don't need
-    from fastprogress.fastprogress import ProgressBar
 
-    if not sys.stdout.isatty() and 'ipykernel' not in sys.modules:
-        ProgressBar.update_every = 10.0
     return progress_bar(items, total=total, leave=False)
 
 # %% ../../nbs/5_program/07_workers.ipynb #96068181

@@ -9,6 +9,7 @@ __all__ = ['BACKBONES', 'Backbone', 'resnet_stages', 'densenet_stages', 'mobilen
 # %% ../../nbs/1_method/05_backbone.ipynb #4f0ae2cc
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 import torch
 import torchvision
 from safetensors.torch import load_file
@@ -188,8 +189,9 @@ def read_weights(
             f'{path}: not a readable weights file ({(str(e) or type(e).__name__).splitlines()[0][:120]}); give '
             'one of named tensors, .safetensors or .pth'
         ) from None
-    if isinstance(state, dict):
-        state = state.get('state_dict', state)
+    for held in ('state_dict', 'model', 'model_state_dict'):  # as training scripts store them, beside other things
+        if isinstance(state, dict) and isinstance(state.get(held), dict):
+            state = state[held]
     if not isinstance(state, dict):
         raise InputError(f'{path}: holds no named weights; give a state_dict')
     try:
@@ -262,6 +264,30 @@ BACKBONES = dict(  # name -> (network, its ImageNet weights, its stages, strides
 )
 
 # %% ../../nbs/1_method/05_backbone.ipynb #fc8b45e4
+def _first_line(error):
+    "What an error says, shortly."
+    return (str(error) or type(error).__name__).splitlines()[0][:100]
+
+
+def _with_imagenet(name, flag):
+    "A network of torchvision with its ImageNet weights, downloaded or from the cache of torch."
+    make, published = BACKBONES[name][:2]
+    url = torchvision.models.get_model_weights(make)[published].url
+    file = Path(torch.hub.get_dir()) / 'checkpoints' / url.rpartition('/')[2]
+    try:
+        return make(weights=published)
+    except OSError as e:
+        raise InputError(
+            f'{file}: the ImageNet weights of {name} are not there and could not be downloaded ({e}); get {url} where '
+            f'there is a network, and put it there, or give a file with {flag}'
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as e:  # how a damaged file fails
+        raise InputError(
+            f'{file}: the ImageNet weights of {name} are damaged ({_first_line(e)}); delete this file, '
+            f'and it is downloaded again, or give another with {flag}'
+        ) from None
+
+
 def build_backbone(
     name: str,  # a key of `BACKBONES`
     weights: Path
@@ -282,12 +308,7 @@ def build_backbone(
     make, published, cut, strides, channels = BACKBONES[name]
     if weights == 'imagenet' and published is None:
         raise InputError(f'the backbone {name!r} has no ImageNet weights; use {flag} none')
-    try:
-        net = make(weights=published) if weights == 'imagenet' else make()
-    except OSError as e:
-        raise InputError(
-            f'the ImageNet weights of {name} could not be downloaded ({e}); give a file with {flag}'
-        ) from None
+    net = _with_imagenet(name, flag) if weights == 'imagenet' else make()
     state = None if weights in ('imagenet', 'none') else read(weights)
     ours = {k.removeprefix('backbone.'): v for k, v in (state or {}).items() if k.startswith('backbone.')}
     if state is not None and not ours:

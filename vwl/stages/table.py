@@ -159,7 +159,7 @@ def stages_until(
             wanted |= set(stage.needs(recipe))
     return [stage for stage in STAGES.values() if stage.name in wanted]
 
-# %% ../../nbs/5_program/14_classifier.ipynb #a696e7d4
+# %% ../../nbs/5_program/15_classifier.ipynb #a696e7d4
 POOLINGS = dict(
     hp='hybrid pooling', gap='average pooling', gmp='maximum pooling', gwrp='rank pooling', lse='log-sum-exp pooling'
 )
@@ -184,7 +184,7 @@ add_stage(
     ),
 )
 
-# %% ../../nbs/5_program/15_cams.ipynb #2068f706
+# %% ../../nbs/5_program/16_cams.ipynb #2068f706
 add_stage(
     name='cams',
     title='Maps',
@@ -209,7 +209,7 @@ add_stage(
     ),
 )
 
-# %% ../../nbs/5_program/16_seeds.ipynb #1a575783
+# %% ../../nbs/5_program/17_seeds.ipynb #1a575783
 add_stage(
     name='seeds',
     title='Seeds',
@@ -239,7 +239,7 @@ add_stage(
     summary=lambda run: '; '.join(m.depends_on(run.recipe) for m in STAGES['seeds'].masks if m.wanted(run.recipe)),
 )
 
-# %% ../../nbs/5_program/17_irnet.ipynb #5a403f8d
+# %% ../../nbs/5_program/18_irnet.ipynb #5a403f8d
 add_stage(
     name='irnet',
     title='IRNet',
@@ -255,7 +255,7 @@ add_stage(
     ),
 )
 
-# %% ../../nbs/5_program/18_pseudo_labels.ipynb #da2a4a01
+# %% ../../nbs/5_program/19_pseudo_labels.ipynb #da2a4a01
 add_stage(
     name='pseudo_labels',
     title='Pseudo labels',
@@ -278,7 +278,7 @@ add_stage(
     summary=lambda run: f'{refiner_of(run.recipe).title}, background {run.recipe.refiner.background:g}',
 )
 
-# %% ../../nbs/5_program/19_segmentation.ipynb #37941464
+# %% ../../nbs/5_program/20_segmentation.ipynb #37941464
 LABELS = dict(pseudo='pseudo labels', crf='CRF seeds', cam='seeds', masks='true masks')
 
 add_stage(
@@ -296,7 +296,7 @@ add_stage(
     ),
 )
 
-# %% ../../nbs/5_program/20_predictions.ipynb #d73564a2
+# %% ../../nbs/5_program/21_predictions.ipynb #d73564a2
 add_stage(
     name='predictions',
     title='Predictions',
