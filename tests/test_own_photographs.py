@@ -2,6 +2,7 @@
 meant, or refused before anything is trained, with what to do.
 """
 
+import errno
 import json
 import multiprocessing
 import os
@@ -16,8 +17,10 @@ import torch
 from PIL import Image
 from vwl.apps import cli
 from vwl.apps.cli import main
+from vwl.data.datasets import read_dataset
 from vwl.data.images import read_folder
 from vwl.engine.arrays import load_label, save_label, voc_palette
+from vwl.engine.files import at_work
 from vwl.errors import InputError
 from vwl.models.backbone import build_backbone, read_weights
 from vwl.stages.run import open_run
@@ -449,6 +452,41 @@ def test_images_travel(data):
     assert (pickle.loads(pickle.dumps(images.mask))(2) == images.mask(2)).all()
 
 
-def test_dataset_of_another_tool(data):
-    (data / 'dataset.json').write_text('{"name": "my photographs", "version": 3}')
-    assert len(read_folder(data)) == 24
+@pytest.mark.parametrize('text', ['{"name": "my photographs", "version": 3}', '[1, 2]', '{"a": 1}\n{"a": 2}\n', ''])
+def test_dataset_of_another_tool(data, text):
+    (data / 'dataset.json').write_text(text)
+    assert read_dataset(data).name == '' and len(read_folder(data)) == 24
+
+
+def test_escape_sequences_are_shown(fails):
+    assert 'no\\x1b[31mwhere\\nx: no such folder' in fails('run', 'no\x1b[31mwhere\nx', '--out', 'y')
+
+
+def test_no_locks(tmp_path, monkeypatch):
+    "A file system without locks: said once, and the command works."
+
+    def acquire(*args, **more):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr('filelock.FileLock.acquire', acquire)
+    with pytest.warns(UserWarning, match='this file system has no locks'), at_work(tmp_path / 'run'):
+        pass
+
+
+def test_no_compiler(monkeypatch, fails):
+    def no_compiler(args):
+        raise RuntimeError('Failed to find C compiler. Please specify via CC environment variable')
+
+    monkeypatch.setattr(cli, 'function_of', lambda args: no_compiler)
+    assert '--compile needs a C++ compiler' in fails('evaluate', 'nowhere')
+
+
+def test_run_of_an_older_version(run, fails):
+    stored = json.loads((run / 'recipe.json').read_text())
+    flat = dict(stored, recipe=dict(epochs=6, tau=1.0), versions=dict(vwl='0.0.1'))
+    (run / 'recipe.json').write_text(json.dumps(flat))
+    line = fails('evaluate', run, *CPU)
+    assert 'begun by an older version of vwl' in line and '0.0.1' in line
+    stored['data']['fingerprint'] = '0123'
+    (run / 'recipe.json').write_text(json.dumps(stored))
+    assert 'begun by an older version of vwl' in fails('evaluate', run, *CPU)

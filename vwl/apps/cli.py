@@ -67,6 +67,11 @@ def _prepare_output():
             getattr(sys, name).reconfigure(errors='backslashreplace')
 
 
+def _as_one_line(error):
+    "What an error says, with line ends and escape sequences, which a name may hold, made visible."
+    return re.sub(r'[\x00-\x1f\x7f-\x9f]', lambda found: repr(found[0])[1:-1], str(error))
+
+
 def _is_out_of_memory(error):
     "Whether an error says that memory ran out: Python's, a GPU's, or that of torch on the CPU."
     gpu = type(error).__name__ == 'OutOfMemoryError'
@@ -96,7 +101,7 @@ def main(
     except InputError as e:
         if os.environ.get('RANK', '0') != '0':
             time.sleep(5)  # what all processes find, the first says
-        sys.exit(f'vwl: {e}')
+        sys.exit(f'vwl: {_as_one_line(e)}')
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `vwl ... | head`
         sys.exit('vwl: nobody reads the output any more; finished work is kept, the same command goes on from there')
@@ -107,6 +112,12 @@ def main(
             + ('finished work is kept, the same command goes on from there' if full else 'check this path')
         )
     except (MemoryError, RuntimeError) as e:
+        if re.search(
+            'Failed to find C compiler|InvalidCxxCompiler|No working C\\+\\+ compiler', f'{type(e).__name__} {e}'
+        ):
+            sys.exit(
+                'vwl: --compile needs a C++ compiler and there is none; install one (apt install g++), or leave it out'
+            )
         if not _is_out_of_memory(e):
             raise
         sys.exit(

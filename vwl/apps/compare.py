@@ -23,7 +23,6 @@ from ..engine.settings import Recipe
 from ..errors import InputError
 from ..stages.run import Run
 
-
 # %% ../../nbs/7_results/07_compare.ipynb #13aabe87
 def mean_and_spread(
     values: Sequence[float],  # shares in [0, 1], one a seed

@@ -6,6 +6,7 @@
 __all__ = ['INSIDE', 'DataSet', 'write_dataset', 'read_dataset', 'find_data', 'paper_figure']
 
 # %% ../../nbs/4_data/07_datasets.ipynb #38abc8cc
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from ..errors import InputError
@@ -33,9 +34,9 @@ def write_dataset(
 
 def read_dataset(
     folder: Path | str,  # of any data set
-) -> DataSet:  # without name and settings if there is no `dataset.json`
+) -> DataSet:  # without name and settings if there is no `dataset.json`, or one of another tool
     path = Path(folder) / 'dataset.json'
-    if not path.is_file():
+    if not path.is_file() or not re.search(rb'"name":\s*"(voc|coco)"', path.read_bytes()):
         return DataSet('')
     value, kinds = read_json(path), dict(name=str, settings=dict, test_list=str, subset=bool)
     if isinstance(value, dict) and 'name' in value and all(type(v) is kinds.get(k) for k, v in value.items()):

@@ -109,7 +109,7 @@ def look_at_mask(
         found.notes[TURNED_ROUND] = [name]
     with Image.open(path) as image:
         colours = image.getpalette() or []
-    if colours[:9] != voc_palette()[:3].flatten().tolist():
+    if not images.mask_colours and colours[:9] != voc_palette()[:3].flatten().tolist():
         found.notes['masks without VOC\'s palette, read by their ids'] = [name]
     if ids == [255]:
         found.notes['masks of 255 (void) alone'] = [name]

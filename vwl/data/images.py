@@ -11,6 +11,7 @@ import difflib
 import functools
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,8 +125,8 @@ def listed_classes(
             del names[0]
         if not names:
             raise InputError(f'{path}: empty; write one class name a line, or delete it')
-        if len(set(names)) < len(names):
-            raise InputError(f'{path}: a class is listed twice; keep one line a class')
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise InputError(f'{path}: the class {twice[0]!r} is listed twice; keep one line a class')
         return tuple(names)
     return VOC_CLASSES if (root / 'JPEGImages').is_dir() else ()
 
@@ -166,11 +167,8 @@ def read_list(
 
 def _refuse_twice(names, path):
     "`InputError` if a list has a name twice."
-    if len(set(names)) < len(names):
-        again = set()
-        raise InputError(
-            f'{path}: {next(n for n in names if n in again or again.add(n))!r} is listed twice; keep one line an image'
-        )
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise InputError(f'{path}: {twice[0]!r} is listed twice; keep one line an image')
 
 # %% ../../nbs/4_data/04_images.ipynb #af248c8d
 class Lookup:
@@ -323,8 +321,8 @@ def _chosen(root, known, classes):
         raise InputError(
             f'{root}: no class is called {wrong[0]!r}; give names with blanks between them, out of {" ".join(known)}'
         )
-    if len(set(classes)) < len(classes):
-        raise InputError(f'classes: {" ".join(classes)} names one of them twice')
+    if twice := [name for name, times in Counter(classes).items() if times > 1]:
+        raise InputError(f'classes: {" ".join(classes)} names {twice[0]!r} twice')
     return classes or known
 
 # %% ../../nbs/4_data/04_images.ipynb #3dc86f5e
