@@ -49,7 +49,7 @@ from vwl.models.backbone import read_weights
 from vwl.apps.arguments import data_settings
 from vwl.data.coco import prepare_coco
 from vwl.data.images import ImageSet, read_folder
-from vwl.data.photographs import read_image
+from vwl.data.image_files import read_image
 from vwl.data.archives import unpack
 from vwl.data.datasets import DataSet, find_data, paper_figure, read_dataset, write_dataset
 from vwl.apps.stored_results import differing, run_key

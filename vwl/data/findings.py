@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from .datasets import read_dataset
 from .images import MASK_FOLDERS, ImageSet, image_folder
-from .photographs import IMAGE_SUFFIXES, find_images, orientation
+from .image_files import IMAGE_SUFFIXES, find_images, orientation
 from .tags import doubtful_names
 from ..engine.arrays import voc_palette
 from ..engine.workers import parallel_map, progress

@@ -96,7 +96,9 @@ def load_label(
             return np.ascontiguousarray(pixels[:, :, 0])  # grey, saved as colours
     except FileNotFoundError:
         raise InputError(f'{path}: no such file') from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+    except (InputError, MemoryError):
+        raise
+    except Exception as e:  # a damaged file fails in many ways: OSError, SyntaxError, OverflowError, RuntimeError, ...
         raise InputError(f'{path}: not a readable image ({e}); replace it') from None
 
 
