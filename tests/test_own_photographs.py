@@ -459,7 +459,7 @@ def test_dataset_of_another_tool(data, text):
 
 
 def test_escape_sequences_are_shown(fails):
-    assert 'no\\x1b[31mwhere\\nx: no such folder' in fails('run', 'no\x1b[31mwhere\nx', '--out', 'y')
+    assert 'no\\x1b[31mwhere x: no such folder' in fails('run', 'no\x1b[31mwhere\nx', '--out', 'y')
 
 
 def test_no_locks(tmp_path, monkeypatch):

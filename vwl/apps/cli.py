@@ -108,7 +108,7 @@ def main(
     except OSError as e:
         full = e.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT)
         sys.exit(
-            f'vwl: {e.filename or "disk"}: {e.strerror or e}; '
+            f'vwl: {_as_one_line(e.filename or "disk")}: {e.strerror or e}; '
             + ('finished work is kept, the same command goes on from there' if full else 'check this path')
         )
     except (MemoryError, RuntimeError) as e:
