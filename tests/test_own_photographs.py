@@ -347,6 +347,22 @@ def test_masks_that_are_not_used(data, capsys, tmp_path):
     assert '4 masks that are not used' in capsys.readouterr().out
 
 
+def test_masks_in_another_folder(data, capsys, tmp_path):
+    (data / 'masks').rename(data / 'Masks')
+    main(begin(data, tmp_path))
+    said = capsys.readouterr().out
+    assert 'folders that may hold masks and are not used: masks are read from masks/: Masks' in said
+
+
+def test_own_classes_in_the_layout_of_voc(data, fails, tmp_path):
+    (data / 'images').rename(data / 'JPEGImages')
+    (data / 'masks').rename(data / 'SegmentationClass')
+    (data / 'classes.txt').rename(tmp_path / 'classes.txt')
+    assert 'list your own in classes.txt' in fails(*begin(data, tmp_path))
+    (tmp_path / 'classes.txt').rename(data / 'classes.txt')
+    assert read_folder(data).masked() == list(range(24))
+
+
 # the machine
 
 

@@ -181,6 +181,7 @@ def judge_masks(
         found.notes.pop(TURNED_ROUND, None)  # an object may fill its image
 
 # %% ../../nbs/4_data/05_findings.ipynb #52fff6b8
+_LIKE_MASKS = {'mask', 'masks', 'labels', 'labelmasks', 'annotations', 'segmentation', 'segmentations', 'gt', 'truth'}
 LEFT_OUT = 'images without a row in tags.csv', 'images that are left out'
 
 
@@ -213,7 +214,10 @@ def look_around(
         others = sorted({(inside / f).as_posix() for f in there} - files)
         found.note(LEFT_OUT[0], (f for f in others if f.partition('/')[0] not in MASK_FOLDERS))
         found.note(LEFT_OUT[1], (f'{f} ({why})' for f, why in left_out.items()))
-    if images.mask_folder:
+    if not images.mask_folder:
+        folders = sorted(p.name for p in images.root.iterdir() if p.is_dir() and p.name.lower() in _LIKE_MASKS)
+        found.note('folders that may hold masks and are not used: masks are read from masks/', folders)
+    else:
         known = set(images.names)
         found.note('masks without an image in tags.csv', (f for f in _masks_there(images) if f[:-4] not in known))
         found.note('masks that are not used: a mask is called as its image, with .png', _unused_masks(images))

@@ -142,6 +142,7 @@ def class_names(
 def _check_tags(tags, known, path):
     "`InputError` at the first tag that is not among the `known` classes."
     every = set(known)
+    own = ' (VOC\'s, as the folder has VOC\'s layout; list your own in classes.txt)' if known == VOC_CLASSES else ''
     for image, ts in tags.items():
         for t in ts:
             if t not in every:
@@ -149,6 +150,7 @@ def _check_tags(tags, known, path):
                 raise InputError(
                     f'{path}: {image!r} has the tag {t!r}, which no class has'
                     + (f'; {near[0]!r}?' if near else f'; the classes are {" ".join(known)}')
+                    + own
                 )
 
 # %% ../../nbs/4_data/04_image_folders.ipynb #6193440d
