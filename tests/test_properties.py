@@ -8,7 +8,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 from PIL import Image
 from vwl.affinity import random_walk, transition
 from vwl.pixels import MEAN, STD, resized, working_image, working_size
@@ -32,8 +32,8 @@ SIDE, SEED, CLASS = st.integers(1, 200), st.integers(0, 2**32 - 1), st.integers(
 ANY = st.characters(exclude_categories=['Cs'])  # a lone surrogate can't be stored as UTF-8
 NAME = st.text(ANY, max_size=8) | st.text('./\\a ', max_size=6)
 TAG = st.text(ANY, min_size=1, max_size=6).filter(
-    lambda t: not any(c in ',;' or c.isspace() or c in '\x1c\x1d\x1e\x1f' for c in t)
-)
+    lambda t: not any(c in ',;|#/+&[{(' or c.isspace() or c in '\x1c\x1d\x1e\x1f' for c in t)
+)  # without the signs that may separate tags or begin a list, which tests/test_own_photographs.py tries
 
 
 @pytest.fixture(scope='module')
@@ -61,6 +61,8 @@ def is_legal(name):
 )
 @example(rows=[('a', ['x']), ('./a', [])], delimiter=',', encoding='utf-8')
 def test_tags_come_back(home, rows, delimiter, encoding):
+    pairs = [set(zip(unique, unique[1:])) for unique in (tuple(dict.fromkeys(tags)) for _, tags in rows)]
+    assume(len(rows) < 3 or not set.intersection(*pairs))  # else they may be one class of two words: refused
     (path := home / 'tags.csv').write_bytes(table(rows, delimiter).encode(encoding))
     kept = [(name.strip(), tags) for name, tags in rows if name.strip() or tags]
     wanted = {PurePosixPath(name.replace('\\', '/')).as_posix(): tuple(dict.fromkeys(tags)) for name, tags in kept}
