@@ -328,6 +328,12 @@ def test_names_nearly_right(data, name):
     assert images.files == known.files and (images.labels == known.labels).all()
 
 
+def test_two_rows_of_one_file(data, fails, tmp_path):
+    rows = rows_of(data)
+    write_rows(data, [*rows, (rows[3][0].upper(), rows[5][1])], ' '.join)
+    assert 'scene_00003.png and SCENE_00003.PNG both mean images/scene_00003.png' in fails(*begin(data, tmp_path))
+
+
 def test_lists_nearly_right(data, fails, tmp_path):
     names = [file for file, _ in rows_of(data)][:3]
     known = tuple(name.removesuffix('.png') for name in names)

@@ -1004,6 +1004,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'vwl.stages.scores.evaluate': ('5_program/scores.html#evaluate', 'vwl/stages/scores.py'),
                                    'vwl.stages.scores.require_sound_masks': ( '5_program/scores.html#require_sound_masks',
                                                                               'vwl/stages/scores.py'),
+                                   'vwl.stages.scores.score_stages': ('5_program/scores.html#score_stages', 'vwl/stages/scores.py'),
                                    'vwl.stages.scores.sweep_maps': ('5_program/scores.html#sweep_maps', 'vwl/stages/scores.py')},
             'vwl.stages.seeds': { 'vwl.stages.seeds.crf_mask': ('5_program/seeds.html#crf_mask', 'vwl/stages/seeds.py'),
                                   'vwl.stages.seeds.make_seeds': ('5_program/seeds.html#make_seeds', 'vwl/stages/seeds.py'),

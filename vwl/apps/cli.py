@@ -77,7 +77,7 @@ def _is_out_of_memory(error):
     gpu = type(error).__name__ == 'OutOfMemoryError'
     return isinstance(error, MemoryError) or gpu or re.search('allocate memory|not enough memory', str(error))
 
-
+# %% ../../nbs/5_program/27_command_line.ipynb #2e892f9f
 def main(
     argv: list[str] | None = None,  # arguments; None = those of the process
 ):

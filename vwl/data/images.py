@@ -236,6 +236,9 @@ def read_folder(
     if missing := _missing(root, files):
         meant = _meant(root, missing)
         files = [meant.get(f, f) for f in files]
+        if twice := [f for f, times in Counter(files).items() if times > 1]:
+            rows = ' and '.join(by_name[n] for n, f in zip(order, files) if f == twice[0])
+            raise InputError(f'{root / "tags.csv"}: {rows} both mean {twice[0]}; keep one row an image')
     labels, column = np.zeros((len(order), len(chosen)), np.float32), {c: i for i, c in enumerate(chosen)}
     for row, n in zip(labels, order):
         for t in tags[by_name[n]]:
@@ -352,7 +355,7 @@ def _listed(root, names, by_name):
 
 def _first_column(line, path):
     "The image of a line that has more columns: a mask's file, as in VOC's lists of pairs."
-    columns = line.replace('\t', ' ').split()
+    columns = line.split()
     if len(columns) == 2 and columns[1] in ('-1', '0', '1'):  # VOC's list of one class
         raise InputError(
             f'{path}: {line!r} is a line of a list of one class (1: shows it, -1: does not); write the names of the '

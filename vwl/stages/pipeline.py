@@ -11,7 +11,7 @@ from ..data.scenes import write_scenes
 from ..engine.processes import Machine
 from ..engine.settings import Recipe, preset
 from .run import Run, make_run
-from .scores import evaluate, require_sound_masks
+from .scores import require_sound_masks, score_stages
 from .table import stages_until
 
 # %% ../../nbs/5_program/23_pipeline.ipynb #f9ac5127
@@ -30,7 +30,7 @@ def run_pipeline(
             machine.log.info('the maps were imported: no classifier is trained')
             continue
         stage(run, machine)
-    evaluate(run, machine)
+    score_stages(run, machine)
     return run
 
 # %% ../../nbs/5_program/23_pipeline.ipynb #d6edc782

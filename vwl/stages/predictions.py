@@ -39,7 +39,7 @@ def _predict(item):
     save_mask(run, run.prediction_path('network', name), label, image.size)
     return bool(label.any())
 
-
+# %% ../../nbs/5_program/21_predictions.ipynb #529dff2b
 def make_predictions(
     run: Run,  # with a segmentation network
     machine: Machine = Machine(),  # where it runs, with how many processes

@@ -276,7 +276,7 @@ def make_run(
 
 FILES = 'train_list', 'score_list', 'val_list', 'weights', 'irn_weights', 'seg_weights'  # settings that may name a file
 
-
+# %% ../../nbs/5_program/11_run_folder.ipynb #f6dfc7e0
 def _begin(run, data):
     "Check the run folder and store what it is a run of."
     out, described = run.folder, _describe(run.recipe, data, run.train, run.scored)
