@@ -6,6 +6,7 @@
 __all__ = ['TINY', 'run_pipeline', 'example_run']
 
 # %% ../../nbs/5_program/23_pipeline.ipynb #abba79cd
+from collections.abc import Callable
 from pathlib import Path
 from ..data.scenes import write_scenes
 from ..engine.processes import Machine
@@ -21,10 +22,12 @@ def run_pipeline(
     recipe: Recipe,  # all settings; with `seg_labels='masks'` only the segmentation network is trained
     machine: Machine = Machine(),  # where it runs, with how many processes
     until: str = 'predictions',  # last stage, a name of the table
+    begin: Callable[[Run], None] = lambda run: None,  # called when all is checked, before the first stage
 ) -> Run:
     "Look at the masks, run the stages of the table from tags to `until`, and score them. Existing files are kept."
     run = make_run(data, out, recipe)
     require_sound_masks(run, machine)
+    begin(run)
     for stage in stages_until(recipe, until):
         if stage.name == 'classifier' and run.imported.exists():
             machine.log.info('the maps were imported: no classifier is trained')
