@@ -30,7 +30,12 @@ setup(
     packages=find_packages(include=['vwl', 'vwl.*']),
     python_requires='>=' + settings['min_python'],
     install_requires=lines('requirements'),
-    extras_require=dict(dev=lines('dev_requirements'), heic=lines('heic_requirements')),
+    extras_require=dict(
+        heic=lines('heic_requirements'),
+        pydensecrf=lines('pydensecrf_requirements'),  # compiles
+        test=lines('test_requirements'),
+        dev=lines('test_requirements') + lines('pydensecrf_requirements'),
+    ),
     entry_points=dict(console_scripts=lines('console_scripts')),
     zip_safe=False,
 )

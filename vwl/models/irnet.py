@@ -21,7 +21,7 @@ from ..pixels import to_tensor
 from ..engine.processes import unwrap, world
 from ..errors import InputError
 from ..engine.settings import Recipe
-from ..crf import crf_of_labels
+from ..crf import CRF_SETTINGS, CRFSettings, crf_of_labels
 from ..seeds import threshold_seeds
 from ..engine.trainer import optimizer_step, poly
 
@@ -32,14 +32,14 @@ def confident_label(
     keys: Sequence[int],  # (n,) class ids, 1..C
     foreground: float = 0.3,  # background score of the pass that finds objects
     background: float = 0.05,  # and of the pass that finds background, at most `foreground`
-    crf: bool = True,  # clean both by dense CRF
+    crf: CRFSettings | None = CRF_SETTINGS['irnet'],  # dense CRF that cleans both; None = none does
 ) -> np.ndarray:  # (H, W) uint8: class ids, 0 background, 255 unsure
     "IRNet's labels to learn boundaries from."
     if not len(keys):
         return np.zeros(image.shape[:2], np.uint8)
     place = np.arange(1, len(keys) + 1)  # the CRF works on the classes of this image alone
     passes = [threshold_seeds(cams, place, t) for t in (foreground, background)]
-    surely_object, maybe_object = crf_of_labels(image, passes, len(keys) + 1) if crf else passes
+    surely_object, maybe_object = crf_of_labels(image, passes, len(keys) + 1, settings=crf) if crf else passes
     label = np.concatenate([[0], keys]).astype(np.uint8)[surely_object]
     label[(surely_object == 0) & (maybe_object > 0)] = 255
     return label

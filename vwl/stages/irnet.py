@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
+from ..crf import named_crf
 from ..data.crops import LabelledCrops
 from ..data.images import ImageSet
 from ..engine.arrays import load_label
@@ -93,8 +94,8 @@ def confident_mask(
     recipe: Recipe,  # its group `irnet`
 ) -> np.ndarray:  # (H, W) uint8: 0 background, 1..C, 255 not sure
     "Make the confident label of an image."
-    settings = recipe.irnet
-    return confident_label(image, cams, keys, settings.foreground, settings.background, settings.crf)
+    settings, crf = recipe.irnet, named_crf('irnet', recipe.seeds.crf_engine)
+    return confident_label(image, cams, keys, settings.foreground, settings.background, crf if settings.crf else None)
 
 # %% ../../nbs/5_program/18_irnet.ipynb #d3548ea6
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from ..crf import CRF_SETTINGS
+from ..crf import named_crf
 from ..data.images import ImageSet, read_photographs
 from ..engine.files import fingerprint, read_json, write_json
 from ..engine.processes import Machine, world
@@ -33,7 +33,7 @@ def _predict(item):
         save_mask(
             run,
             run.prediction_path('crf', name),
-            crf_label(pixels, ids, probabilities, CRF_SETTINGS[r.predictions.crf]),
+            crf_label(pixels, ids, probabilities, named_crf(r.predictions.crf, r.seeds.crf_engine)),
             image.size,
         )
     save_mask(run, run.prediction_path('network', name), label, image.size)

@@ -7,7 +7,7 @@ __all__ = ['threshold_mask', 'crf_mask', 'make_seeds']
 
 # %% ../../nbs/5_program/17_seeds.ipynb #1f738310
 import numpy as np
-from ..crf import CRF_SETTINGS
+from ..crf import named_crf
 from ..engine.processes import Machine
 from ..engine.settings import Recipe
 from ..seeds import crf_seeds, threshold_seeds
@@ -33,7 +33,9 @@ def crf_mask(
     recipe: Recipe,  # its group `seeds`
 ) -> np.ndarray:  # (H, W) uint8 class ids, 0 background
     "Make the CRF seed of an image."
-    return crf_seeds(image, cams, keys, recipe.seeds.crf_background, CRF_SETTINGS[recipe.seeds.crf])
+    return crf_seeds(
+        image, cams, keys, recipe.seeds.crf_background, named_crf(recipe.seeds.crf, recipe.seeds.crf_engine)
+    )
 
 # %% ../../nbs/5_program/17_seeds.ipynb #ae5e2dac
 def make_seeds(
