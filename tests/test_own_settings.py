@@ -77,7 +77,7 @@ def test_flags_that_rules_depend_on(data):
     args = chosen('run', data, '--backbone', 'resnet50', '--weights=none', '--words', 'memory', *CPU)
     recipe = args.settings
     assert recipe.segmentation.backbone == recipe.irnet.backbone == 'resnet50'
-    assert (recipe.segmentation.weights, recipe.words.kind, recipe.network.freeze_batchnorm) == (
+    assert (recipe.network.weights, recipe.words.kind, recipe.network.freeze_batchnorm) == (
         'none',
         'memory',
         False,

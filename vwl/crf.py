@@ -41,12 +41,6 @@ def named_crf(
     return replace(CRF_SETTINGS[name], engine=engine)
 
 # %% ../nbs/2_refinement/03_crf.ipynb #a4fd405c
-@lru_cache(maxsize=4)
-def _gaussian_lattice(height, width, reach, device):
-    "The lattice of the Gaussian term, which depends on the size alone."
-    return Lattice(_positions(height, width, device) / reach)
-
-
 def _positions(height, width, device):
     "(2, N) float32: x and y of each pixel."
     y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing='ij')
@@ -59,11 +53,18 @@ class _Kernel:
     def __init__(self, lattice, pixels, weight, device):
         ones = torch.ones(pixels, 1, device=device)
         self.lattice, self.weight = lattice, weight
-        self.norm = (lattice.filter(ones) + 1e-20).rsqrt()
-        self.total = self.filter(ones)  # what all labels together get: probabilities sum to 1
+        self.norm = (lattice.filter(ones)[:, 0] + 1e-20).rsqrt()
+        self.total = self.filter(ones.T)[0]  # what all labels together get: probabilities sum to 1
 
-    def filter(self, values):  # (N, M) -> (N, M)
-        return self.lattice.filter(values * self.norm).mul_(self.norm * self.weight)
+    def filter(self, values):  # (M, N) -> (M, N)
+        filtered = self.lattice.filter((values * self.norm).T.contiguous())
+        return filtered.T.contiguous().mul_(self.norm * self.weight)
+
+
+@lru_cache(maxsize=4)
+def _gaussian_kernel(height, width, reach, weight, device):
+    "The Gaussian term, which depends on the size alone."
+    return _Kernel(Lattice(_positions(height, width, device) / reach), height * width, weight, device)
 
 # %% ../nbs/2_refinement/03_crf.ipynb #329d3bf3
 @torch.inference_mode()
@@ -75,16 +76,16 @@ def _mean_field(
 ) -> Iterable[np.ndarray]:  # each (L, H, W) float32
     "Mean field inference; all unaries go through the lattices together."
     (H, W), U, L = image.shape[:2], len(unaries), len(unaries[0])
-    logits = -torch.from_numpy(np.stack(unaries).astype(np.float32)).to(device).permute(2, 0, 1)  # (N, U, L)
-    Q, kernels = logits.softmax(2), _kernels(image, settings, device)
+    logits = -torch.from_numpy(np.stack(unaries).astype(np.float32)).to(device)  # (U, L, N)
+    Q, kernels = logits.softmax(1), _kernels(image, settings, device)
     for _ in range(settings.iterations):
-        heard, others = logits.clone(), Q[..., :-1].reshape(H * W, -1)
+        heard, others = logits.clone(), Q[:, :-1].reshape(-1, H * W)
         for kernel in kernels:
-            message = kernel.filter(others).view(H * W, U, L - 1)
-            heard[..., :-1] += message
-            heard[..., -1] += kernel.total - message.sum(2)
-        Q = heard.softmax(2)
-    return Q.permute(1, 2, 0).reshape(U, L, H, W).cpu().numpy()
+            message = kernel.filter(others).view(U, L - 1, -1)
+            heard[:, :-1] += message
+            heard[:, -1] += kernel.total - message.sum(1)
+        Q = heard.softmax(1)
+    return Q.view(U, L, H, W).cpu().numpy()
 
 
 def _kernels(image, settings, device):
@@ -92,9 +93,8 @@ def _kernels(image, settings, device):
     (H, W), s = image.shape[:2], settings
     colours = torch.from_numpy(np.array(image, np.float32)).to(device).view(-1, 3).T
     features = torch.cat([_positions(H, W, device) / s.bilateral_xy, colours / s.bilateral_rgb])
-    gaussian = _gaussian_lattice(H, W, s.gaussian_xy, device)
-    terms = (gaussian, s.gaussian_weight), (Lattice(features), s.bilateral_weight)
-    return [_Kernel(lattice, H * W, weight, device) for lattice, weight in terms]
+    gaussian = _gaussian_kernel(H, W, s.gaussian_xy, s.gaussian_weight, device)
+    return gaussian, _Kernel(Lattice(features), H * W, s.bilateral_weight, device)
 
 # %% ../nbs/2_refinement/03_crf.ipynb #a34a3f46
 def _by_pydensecrf(image, unaries, settings, device):

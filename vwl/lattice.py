@@ -7,6 +7,7 @@ __all__ = ['FEW', 'embed', 'Lattice']
 
 # %% ../nbs/2_refinement/02_lattice.ipynb #l0103aaa
 import math
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -82,7 +83,7 @@ class Lattice:
         self.d, N = len(features), features.shape[1]
         origin, rank, weights = _simplices(embed(features))
         keys, steps = _corner_keys(origin, rank, image)
-        keys, order = torch.sort(keys.view(-1))
+        keys, order = _sort(keys.view(-1))
         first = torch.ones_like(keys, dtype=torch.bool)
         first[1:] = keys[1:] != keys[:-1]
         corner = torch.empty(order.shape, dtype=torch.int32, device=order.device)
@@ -91,7 +92,7 @@ class Lattice:
         end = torch.tensor([len(keys)], device=keys.device)
         self.starts = torch.cat([first.nonzero()[:, 0], end]).to(torch.int32)  # of each point's pixels
         self.pixels = (order % N).to(torch.int32)
-        self.splat_weights = weights.view(-1)[order]
+        self.splat_weights = weights.view(-1).index_select(0, order)
         self.corners = corner.view(self.d + 1, N).T.contiguous()  # (N, d+1)
         self.slice_weights = weights.T.contiguous() / (1 + 2.0**-self.d)  # with the blur's overall factor
         self.neighbours = [_neighbours(points, step) for step in steps]
@@ -112,13 +113,13 @@ class Lattice:
 
     def _blur_columns(self, v):
         "Blur one column after the other, which is faster for few of them."
-        columns = v.T.contiguous()
+        columns = [column.contiguous() for column in v.unbind(1)]
         for on, back in self.neighbours:
             for column in columns:
                 near = column.index_select(0, on)
                 near += column.index_select(0, back)
                 column.add_(near, alpha=0.5)
-        return columns.T.contiguous()
+        return torch.stack(columns, 1)
 
     def _blur_rows(self, v):
         "Blur all columns at once."
@@ -138,11 +139,29 @@ def _gather(where, values, weights, starts=None):
     return F.embedding_bag(where, values, starts, mode='sum', per_sample_weights=weights, include_last_offset=several)
 
 
+def _sort(keys):
+    "Sorted keys, and where each was. On the CPU numpy sorts both as one number, if they fit, in half the time."
+    bits = len(keys).bit_length()
+    if keys.device.type != 'cpu' or int(keys.max()) >= 2 ** (63 - bits):
+        return torch.sort(keys)
+    both = torch.from_numpy(np.sort((keys << bits).add_(torch.arange(len(keys))).numpy()))
+    return both >> bits, both & (2**bits - 1)
+
+
+def _bisect(points, wanted):
+    "Where each of the wanted keys is among the sorted points, or would be; int32."
+    if points.device.type != 'cpu':
+        return torch.searchsorted(points, wanted, out_int32=True)
+    return torch.from_numpy(np.searchsorted(points.numpy(), wanted.numpy()).astype(np.int32))
+
+
 def _neighbours(points, step):
     "Two (M+1,) int32: the lattice point one step on, and one step back; M, which stays 0, where there is none."
-    M = len(points)
-    on = torch.searchsorted(points, points + step, out_int32=True).clamp_(max=M - 1)
-    there = points[on] == points + step
-    back = torch.full((M + 1,), M, dtype=torch.int32, device=points.device)
-    back[on[there]] = torch.arange(M, dtype=torch.int32, device=points.device)[there]
-    return torch.cat([torch.where(there, on, M), back[-1:]]), back
+    M, wanted = len(points), points + step
+    on = _bisect(points, wanted).clamp_(max=M - 1)
+    there = points.index_select(0, on) == wanted
+    on = torch.cat([torch.where(there, on, M), on.new_tensor([M])])
+    back = torch.full_like(on, M)
+    back[on.long()] = torch.arange(M + 1, dtype=torch.int32, device=on.device)
+    back[M] = M
+    return on, back

@@ -61,7 +61,7 @@ class Amount:
 
 AMOUNTS = {  # (quality, whether there is a GPU)
     ('fast', False): Amount('mobilenet_v2', 320, 480, 4_000, 1_200, 8_000, (1.0, 0.5, 1.5)),
-    ('good', False): Amount('mobilenet_v2', 416, 640, 8_000, 2_400, 24_000, (1.0, 0.5, 1.5, 2.0)),
+    ('good', False): Amount('mobilenet_v2', 416, 640, 8_000, 2_400, 12_000, (1.0, 0.5, 1.5, 2.0)),
     ('fast', True): Amount('resnet50', 480, 640, 10_000, 5_000, 20_000, (1.0, 0.5, 1.5)),
     ('good', True): Amount('resnet101', 480, 1024, 60_000, 30_000, 200_000, (1.0, 0.5, 1.5, 2.0)),
 }
@@ -88,9 +88,9 @@ def _is_resnet(amount, given):
 
 # %% ../../nbs/5_program/24_settings_by_rule.ipynb #c0114aaa
 def _networks(facts, amount, given):
-    "One backbone for all; IRNet reads the features of this run's classifier. Random numbers must all be learned."
+    "One backbone for all; IRNet and DeepLabV2 begin with this run's classifier. Random numbers must all be learned."
     backbone, weights = given.get('backbone', amount.backbone), given.get('weights', 'imagenet')
-    segmentation = dict(seg_backbone=backbone, seg_weights=weights)
+    segmentation = dict(seg_backbone=backbone, seg_weights='classifier')
     random = dict(frozen_stages=0, freeze_batchnorm=False, seg_freeze_batchnorm=False) if weights == 'none' else {}
     networks = dict(backbone=backbone, weights=weights, irn_backbone=backbone, irn_weights='classifier')
     return networks | segmentation | random
