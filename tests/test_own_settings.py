@@ -93,6 +93,16 @@ def test_masks_are_looked_at_first(data, tmp_path, fails, capsys):
     assert 'about' not in capsys.readouterr().out
 
 
+def test_unreadable_images_are_named_together(data, tmp_path, fails):
+    "Before anything is trained, not one an hour."
+    images = sorted((data / 'images').iterdir())
+    for path in (images[1], images[5]):
+        path.write_text('no image')
+    line = fails('run', data, '--out', tmp_path / 'run', *NEW)
+    assert line.startswith('vwl: 2 of 24 images') and images[1].name in line and images[5].name in line
+    assert not (tmp_path / 'run' / 'classifier').exists()
+
+
 @pytest.mark.parametrize('quality, gpu', AMOUNTS)
 @pytest.mark.parametrize('images, classes, side', [(2, 2, 20), (60, 3, 4032), (392, 14, 320), (100_000, 300, 1024)])
 def test_any_folder_gets_settings(quality, gpu, images, classes, side):

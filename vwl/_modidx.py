@@ -453,6 +453,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'vwl.data.findings.look_at_mask': ('4_data/findings.html#look_at_mask', 'vwl/data/findings.py'),
                                    'vwl.data.findings.look_over': ('4_data/findings.html#look_over', 'vwl/data/findings.py'),
                                    'vwl.data.findings.mask_fit': ('4_data/findings.html#mask_fit', 'vwl/data/findings.py'),
+                                   'vwl.data.findings.require_readable': ('4_data/findings.html#require_readable', 'vwl/data/findings.py'),
                                    'vwl.data.findings.require_sound': ('4_data/findings.html#require_sound', 'vwl/data/findings.py')},
             'vwl.data.image_files': { 'vwl.data.image_files._Opened': ('4_data/image_files.html#_opened', 'vwl/data/image_files.py'),
                                       'vwl.data.image_files._Opened.__enter__': ( '4_data/image_files.html#_opened.__enter__',

@@ -84,11 +84,13 @@ def _begun(folder, quality):
 
 def _choose(args, argv, quality):
     "What is chosen for a folder that no run was begun on."
+    from vwl.data.findings import require_readable
     from vwl.data.images import read_folder
     from vwl.stages.choices import choose, facts_of
 
     asked = args.settings.images
     images = read_folder(find_data(args.folder), asked.classes, asked.train_list)
+    require_readable(images)
     flags = {name: value_of(argv, f'--{name}', None) for name in ('backbone', 'weights', 'words')}
     facts = facts_of(images, gpu=not machine_of(args).torch_device.startswith('cpu'))
     return choose(facts, quality, **{name: value for name, value in flags.items() if value})

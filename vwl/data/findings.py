@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_CLASS', 'TURNED_ROUND', 'LEFT_OUT', 'Findings', 'as_line', 'look_at_mask', 'look_at', 'mask_fit', 'judge_masks',
-           'look_over', 'look_around', 'require_sound']
+           'look_over', 'look_around', 'require_sound', 'require_readable']
 
 # %% ../../nbs/4_data/05_findings.ipynb #f77896de
 import logging
@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from .datasets import read_dataset
 from .images import MASK_FOLDERS, ImageSet, image_folder
-from .image_files import IMAGE_SUFFIXES, find_images, orientation
+from .image_files import IMAGE_SUFFIXES, find_images, image_size, orientation
 from .tags import doubtful_names
 from ..engine.arrays import voc_palette
 from ..engine.workers import parallel_map, progress
@@ -251,3 +251,21 @@ def require_sound(
     for what, where in found.notes.items():
         if not where or what in (NO_CLASS, TURNED_ROUND):
             log.warning(f'{images.mask_folder}: {as_line(what, where)}')
+
+
+def require_readable(
+    images: ImageSet,  # to learn from
+):
+    """Look at the heads of all image files before anything is learned; `InputError` names those that can't be read.
+    One whose head is right and whose rest is damaged is found when it is read.
+    """
+    wrong = []
+    for file in images.files:
+        try:
+            image_size(images.root / file)
+        except InputError as e:
+            wrong.append(str(e))
+    if wrong:
+        some, more = '; '.join(wrong[:3]), f'; and {len(wrong) - 3} more' * (len(wrong) > 3)
+        said = f'{len(wrong)} of {len(images)} images can\'t be read, mend them or take their rows out of tags.csv: '
+        raise InputError(said * (len(wrong) > 1) + some + more)
