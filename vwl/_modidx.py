@@ -834,6 +834,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                            'vwl/models/deeplab.py'),
                                     'vwl.models.deeplab.load_segmentation': ( '3_segmentation/deeplab.html#load_segmentation',
                                                                               'vwl/models/deeplab.py'),
+                                    'vwl.models.deeplab.resize_input': ( '3_segmentation/deeplab.html#resize_input',
+                                                                         'vwl/models/deeplab.py'),
                                     'vwl.models.deeplab.segmentation_loss': ( '3_segmentation/deeplab.html#segmentation_loss',
                                                                               'vwl/models/deeplab.py'),
                                     'vwl.models.deeplab.segmentation_optimizer': ( '3_segmentation/deeplab.html#segmentation_optimizer',

@@ -253,6 +253,9 @@ class SegmentationSettings(Group):
         min_length=1,
         description='of the input, each with its loss, and their maximum; also to predict',
     )
+    resize: Literal['size', 'factor'] = Field(
+        'size', description='what the pixels of other scales follow from: the sizes, or the scale alone as published'
+    )
     steps: Count = Field(20000, description='of training; the paper has 60000 for COCO')
     batch_size: Count = Field(10, description='images a step')
     accumulate: Count = Field(1, description='parts that a batch is cut into to save memory')
@@ -325,6 +328,7 @@ PRESETS = dict(
         count_eps=1e-4,
         momentum=1e-4,
         kept_epoch=5,
+        seg_resize='factor',
         seg_lr=2.5e-4,
         seg_accumulate=2,
         seg_lr_every=10,
@@ -391,6 +395,7 @@ PRESETS |= dict(
         scales=(1.0, 0.5, 1.5),
         flip=False,
         crf='none',
+        seg_resize='size',  # as the photographs' results were made
     )
 )
 
