@@ -495,6 +495,12 @@ def test_no_locks(tmp_path, monkeypatch):
         pass
 
 
+@pytest.mark.parametrize('colour', ['256,0,0', '²,0,0', '9' * 5000 + ',0,0', '-1,0,0', '1,2'])
+def test_colours_that_are_none(data, fails, tmp_path, colour):
+    (data / 'labelmap.txt').write_text(f'fox:{colour}::\n')
+    assert 'is not of the form name:red,green,blue' in fails(*begin(data, tmp_path))
+
+
 def test_no_compiler(monkeypatch, fails):
     def no_compiler(args):
         raise RuntimeError('Failed to find C compiler. Please specify via CC environment variable')

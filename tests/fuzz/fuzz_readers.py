@@ -60,6 +60,7 @@ from vwl.engine.arrays import load_arrays, load_label, save_label
 from vwl.engine.files import log_checksum, read_checksums, write_manifest, write_json
 from vwl.stages.training import resume
 from vwl.stages.run import make_run, open_run
+from vwl.stages.source_images import SourceImages
 from vwl.engine.settings import preset
 from vwl.data.scenes import write_scenes
 from vwl.data.cams import load_cams, save_cams
@@ -113,6 +114,15 @@ def turned(orientation=6):
     exif[0x0112] = orientation
     exif[0x010E] = 'a photograph'
     return exif
+
+
+def small_turned(orientation):
+    "A picture of which most bytes are EXIF."
+    exif = turned(orientation)
+    for tag, value in (0x010F, 'maker'), (0x011A, 72.0), (0x0131, 'program'), (0x9003, '2022:02:02 02:02:02'):
+        exif[tag] = value
+    Image.new('RGB', (16, 8), (200, 30, 60)).save(out := io.BytesIO(), 'jpeg', exif=exif)
+    return out.getvalue()
 
 
 class Call:
@@ -334,7 +344,7 @@ def make_kinds():
     recipe = json.loads(Path('run/recipe.json').read_text())
     recipe['data']['folder'] = 'scenes'
     recipe['versions'] = {}
-    for name in 'table', 'classes', 'lists':
+    for name in 'table', 'classes', 'lists', 'labelmap':
         shutil.copytree('scenes', name)
     for form, more in dict(
         jpeg=[('RGB', {}), ('L', {}), ('CMYK', {}), ('RGB', dict(progressive=True, exif=turned()))],
@@ -368,6 +378,7 @@ def make_kinds():
             f'photo.{form}', photograph, [image_file(mode, form, **m) for mode, m in more], [image_file('F', 'tiff')]
         )
     ids = rng.integers(0, 4, SIZE).astype(np.uint8)
+    kinds['exif'] = Kind('turned.jpg', photograph, [small_turned(o) for o in (1, 3, 6, 8)])
     kinds['mask'] = Kind('mask.png', mask, [stored(save_label, ids), stored(save_label, ids // 4)])
     table = Path('scenes/tags.csv').read_bytes()
     kinds['tags'] = Kind(
@@ -384,6 +395,19 @@ def make_kinds():
         [b''.join(b'class%d\n' % i for i in range(60000))],
         'text',
     )
+    kinds['labelmap'] = Kind(
+        'labelmap/labelmap.txt',
+        lambda p: read_folder(p.parent),
+        [b'# label:color_rgb:parts:actions\nbackground:0,0,0::\nfox:255,0,0::\nowl:0,128,0::\n'],
+        [b''.join(b'fox:%d,0,0::\n' % (i % 256) for i in range(60000))],
+        'text',
+    )
+    kinds['sources'] = Kind(
+        'sources/images.json',
+        lambda p: SourceImages(p.parent).changed(p.parent, ['a.jpg']),
+        [b'{"a.jpg": [3, "0123456789abcdef"], "b/c.png": [12, "fedcba9876543210"]}'],
+        text='json',
+    )
     kinds['list'] = Kind(
         'lists/list.txt',
         lambda p: read_folder(p.parent, names='list.txt'),
@@ -393,6 +417,8 @@ def make_kinds():
     )
     Path('dataset').mkdir()
     Path('sums').mkdir()
+    Path('sources').mkdir()
+    Path('sources/a.jpg').write_bytes(b'abc')
     Path('run/results').mkdir()
     Path('dataset/tags.csv').write_bytes(table)
     kinds['dataset'] = Kind(

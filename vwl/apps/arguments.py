@@ -24,7 +24,9 @@ from ..stages.table import STAGES, settings_of
 class Workers:
     "With how many processes the command runs."
 
-    workers: Annotated[int, arg(help='processes for images and CRFs, no more than cores; 0 = none beside this one')] = 16
+    workers: Annotated[int, arg(help='processes for images and CRFs, no more than cores; 0 = none beside this one')] = (
+        16
+    )
 
 
 @dataclass

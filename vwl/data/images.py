@@ -10,6 +10,7 @@ __all__ = ['VOC_CLASSES', 'MASK_FOLDERS', 'ImageSet', 'image_folder', 'listed_cl
 import difflib
 import functools
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -299,7 +300,7 @@ def _colours(root, known):
             continue
         name, _, rest = line.partition(':')
         numbers = rest.partition(':')[0].split(',')
-        if len(numbers) != 3 or not all(n.strip().isdigit() and int(n) < 256 for n in numbers):
+        if len(numbers) != 3 or not all(re.fullmatch(r'\s*[0-9]{1,3}\s*', n) and int(n) < 256 for n in numbers):
             raise InputError(f'{path}: {line.strip()!r} is not of the form name:red,green,blue:parts:actions')
         if name not in known and name.strip('_').lower() not in ('background', 'ignore', 'void'):
             raise InputError(f'{path}: no class is called {name!r}; the classes are {" ".join(known)}')
