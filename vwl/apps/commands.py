@@ -165,6 +165,7 @@ def _tell_choice(run, args, until):
     for line in describe_choice(args.choice):
         LOG.info(line)
     if until and world().size == 1:
+        LOG.info('a few photographs go the whole way first, to see how long it takes here')
         seconds = expected_seconds(run, machine_of(args), until)
         for line in describe_times(run, args.choice, seconds):
             LOG.info(line)
