@@ -71,6 +71,40 @@ def _corner_keys(origin, rank, image):
     steps = [(d + 1) * strides[i] - sum(strides[:d]) for i in range(d)] + [-sum(strides[:d])]
     return keys, steps
 
+# %% ../nbs/2_refinement/02_lattice.ipynb #db5fff6e
+def _gather(where, values, weights, starts=None):
+    "Weighted sums of some rows of `values` for each row of `where`, or from each start to the next."
+    several = starts is not None
+    return F.embedding_bag(where, values, starts, mode='sum', per_sample_weights=weights, include_last_offset=several)
+
+
+def _sort(keys):
+    "Sorted keys, and where each was. On the CPU numpy sorts both as one number, if they fit, in half the time."
+    bits = len(keys).bit_length()
+    if keys.device.type != 'cpu' or int(keys.max()) >= 2 ** (63 - bits):
+        return torch.sort(keys)
+    both = torch.from_numpy(np.sort((keys << bits).add_(torch.arange(len(keys))).numpy()))
+    return both >> bits, both & (2**bits - 1)
+
+
+def _bisect(points, wanted):
+    "Where each of the wanted keys is among the sorted points, or would be; int32."
+    if points.device.type != 'cpu':
+        return torch.searchsorted(points, wanted, out_int32=True)
+    return torch.from_numpy(np.searchsorted(points.numpy(), wanted.numpy()).astype(np.int32))
+
+
+def _neighbours(points, step):
+    "Two (M+1,) int32: the lattice point one step on, and one step back; M, which stays 0, where there is none."
+    M, wanted = len(points), points + step
+    on = _bisect(points, wanted).clamp_(max=M - 1)
+    there = points.index_select(0, on) == wanted
+    on = torch.cat([torch.where(there, on, M), on.new_tensor([M])])
+    back = torch.full_like(on, M)
+    back[on.long()] = torch.arange(M + 1, dtype=torch.int32, device=on.device)
+    back[M] = M
+    return on, back
+
 # %% ../nbs/2_refinement/02_lattice.ipynb #l0114aaa
 class Lattice:
     "The lattice points under some features, and the Gaussian filter on them."
@@ -131,37 +165,3 @@ class Lattice:
 
 
 FEW = 8  # columns up to which each is blurred by itself
-
-
-def _gather(where, values, weights, starts=None):
-    "Weighted sums of some rows of `values` for each row of `where`, or from each start to the next."
-    several = starts is not None
-    return F.embedding_bag(where, values, starts, mode='sum', per_sample_weights=weights, include_last_offset=several)
-
-
-def _sort(keys):
-    "Sorted keys, and where each was. On the CPU numpy sorts both as one number, if they fit, in half the time."
-    bits = len(keys).bit_length()
-    if keys.device.type != 'cpu' or int(keys.max()) >= 2 ** (63 - bits):
-        return torch.sort(keys)
-    both = torch.from_numpy(np.sort((keys << bits).add_(torch.arange(len(keys))).numpy()))
-    return both >> bits, both & (2**bits - 1)
-
-
-def _bisect(points, wanted):
-    "Where each of the wanted keys is among the sorted points, or would be; int32."
-    if points.device.type != 'cpu':
-        return torch.searchsorted(points, wanted, out_int32=True)
-    return torch.from_numpy(np.searchsorted(points.numpy(), wanted.numpy()).astype(np.int32))
-
-
-def _neighbours(points, step):
-    "Two (M+1,) int32: the lattice point one step on, and one step back; M, which stays 0, where there is none."
-    M, wanted = len(points), points + step
-    on = _bisect(points, wanted).clamp_(max=M - 1)
-    there = points.index_select(0, on) == wanted
-    on = torch.cat([torch.where(there, on, M), on.new_tensor([M])])
-    back = torch.full_like(on, M)
-    back[on.long()] = torch.arange(M + 1, dtype=torch.int32, device=on.device)
-    back[M] = M
-    return on, back

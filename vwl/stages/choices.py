@@ -170,7 +170,7 @@ RULES = (
     Rule('sizes', _sizes, 'as large as the photographs, up to what there is time for', '7_results/09_cams, 320 pixels'),
     Rule('training', _epochs, 'a fixed number of images is seen; few photographs are seen more often', ''),
     Rule('rates', _rates, "the paper's are too high for small networks", 'search_photos.py, in 7_results/09_cams'),
-    Rule('words', _words, 'on few photographs a class words do harm', '8_guides/01_own_photographs'),
+    Rule('words', _words, 'few photographs a class teach few words; thirteen a class as in the paper', ''),
     Rule('maps', _maps, 'larger scales find small things and cost most', '7_results/09_cams'),
     Rule('thresholds', _thresholds, 'maps of small networks are wider', '8_guides/01_own_photographs'),
     Rule(
@@ -179,7 +179,7 @@ RULES = (
         'on few photographs a class IRNet learns less than a dense CRF knows',
         '8_guides/01_own_photographs',
     ),
-    Rule('IRNet', _irnet, 'a walk goes as far on a small image with fewer steps', '8_guides/01_own_photographs'),
+    Rule('IRNet', _irnet, 'a walk goes as far on a small image with fewer steps', ''),
     Rule('DeepLabV2', _segmentation, 'as many crops as there is time for', '7_results/11_segmentation'),
 )
 
@@ -191,21 +191,22 @@ class Choice:
     quality: Quality
     facts: Facts
     recipe: Recipe  # all settings
+    given: dict[str, str]  # `backbone`, `weights` and `words`, where the user has chosen them
     rules: dict[str, dict[str, Any]]  # what a rule is about -> the settings that it gave
 
 
 def choose(
     facts: Facts,  # about photographs and machine
     quality: Quality = 'fast',  # how much work; 'paper' changes nothing of the paper's recipe
-    **given,  # `backbone`, `weights` and `words`, where the user has chosen them
+    **given: str,  # `backbone`, `weights` and `words`, where the user has chosen them
 ) -> Choice:
     "The settings for an own folder, by `RULES`."
     if quality == 'paper':
-        return Choice(quality, facts, preset('paper', **given), {})
+        return Choice(quality, facts, preset('paper', **given), given, {})
     amount = AMOUNTS[quality, facts.gpu]
     rules = {rule.about: rule.settings(facts, amount, given) for rule in RULES}
     settings = {name: value for chosen in rules.values() for name, value in chosen.items()}
-    return Choice(quality, facts, preset('paper', **settings), rules)
+    return Choice(quality, facts, preset('paper', **settings), given, rules)
 
 # %% ../../nbs/5_program/24_settings_by_rule.ipynb #c0127aaa
 def describe_choice(

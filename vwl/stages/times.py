@@ -152,6 +152,6 @@ def describe_times(
     lines = [f'about {as_time(sum(seconds.values()))} on this machine: {stages}']
     for quality in get_args(Quality):
         if quality != choice.quality:
-            other = compared_seconds(seconds, run, choose(choice.facts, quality).recipe)
+            other = compared_seconds(seconds, run, choose(choice.facts, quality, **choice.given).recipe)
             lines.append(f'  --quality {quality}: about {as_time(other)}')
     return lines
