@@ -3,11 +3,12 @@ before rules, and the same when the command is given again.
 """
 
 import json
+import os
 import shutil
 import pytest
 from vwl.apps.arguments import parse
 from vwl.apps.cli import main
-from vwl.apps.commands import choose_settings
+from vwl.apps.commands import choose_settings, machine_of, workers_of
 from vwl.data.datasets import DataSet, write_dataset
 from vwl.data.images import read_folder
 from vwl.engine.settings import preset
@@ -118,3 +119,14 @@ def test_whole_road(data, tmp_path, capsys):
     main([str(a) for a in ['run', data, '--out', tmp_path / 'run', *NEW[:-6], *WHOLE_SETTINGS, *CPU]])
     run = open_run(tmp_path / 'run')
     assert (run.folder / 'predictions').is_dir() and run.network('segmentation').exists()
+
+
+def test_no_more_processes_than_cores(data, monkeypatch):
+    "Chosen settings and named ones alike; several processes on one machine share its cores."
+    for argv in (['run', data], ['run', data, '--recipe', 'toy'], ['train', data, '--workers', '10000']):
+        args = chosen(*argv)
+        assert workers_of(args) == machine_of(args).workers == min(args.machine.workers, os.cpu_count())
+    monkeypatch.setattr(os, 'cpu_count', lambda: 8)
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
+    assert workers_of(args) == 2
+    assert workers_of(chosen('run', data, '--workers', '1')) == 1

@@ -73,6 +73,12 @@ def _stamped(near):
     return (near.double().view(torch.int64) & ~0xFFFF | numbers).view(torch.float64)
 
 # %% ../nbs/2_refinement/04_affinity.ipynb #8636fe66
+def _images_at_a_time(device, size, cells):
+    "A CPU is fast as long as its cache holds the pixels; a GPU, as long as it is started seldom: up to 1 GiB at once."
+    most = 2**15 if device.type == 'cpu' else 2**27 // cells
+    return max(1, most // math.prod(size))
+
+
 class _PathMax(torch.autograd.Function):
     "(B, h, w) -> (B, pairs, h', w'), the largest value on each path; keeps the winner's number alone."
 
@@ -80,11 +86,7 @@ class _PathMax(torch.autograd.Function):
     def forward(ctx, edge, radius):
         (cells, paths), (size, at), track = _cells(radius), _windows(edge.shape[1:], radius), ctx.needs_input_grad[0]
         best, winners = edge.new_empty(len(paths), len(edge), *size), []
-        ctx.radius, ctx.size, ctx.chunk = (
-            radius,
-            edge.shape,
-            max(1, 2**15 // math.prod(size)),
-        )  # images at a time: what fits a cache
+        ctx.radius, ctx.size, ctx.chunk = radius, edge.shape, _images_at_a_time(edge.device, size, len(cells))
         for images, out in zip(edge.split(ctx.chunk), best.split(ctx.chunk, 1)):
             near = torch.stack([images[:, *at(c)] for c in cells])
             if track:

@@ -41,10 +41,10 @@ def multi_scale_maps(
         return torch.zeros(0, *size)
     out = []
     for image in images:
-        x = to_tensor(image)[None]
+        x = to_tensor(image, device)[None]
         if flip:
             x = torch.cat([x, x.flip(-1)])
-        out.append(maps(x.to(device))[:, list(keys)].float())
+        out.append(maps(x)[:, list(keys)].float())
     return merge_scales(out, size, merge)
 
 # %% ../nbs/2_refinement/01_seeds.ipynb #4ea7af0b
@@ -86,7 +86,8 @@ def crf_seeds(
     keys: Sequence[int],  # (n,) class ids, 1..C
     background: float = 0.15,  # score of the background
     settings: CRFSettings = CRF_SETTINGS['vwl'],  # see `CRF_SETTINGS`
+    device: str = 'cpu',  # see `dense_crf`
 ) -> np.ndarray:  # (H, W) uint8 class ids, 0 background
     "Seeds from maps after dense CRF, on background and the image's classes."
     scores = np.exp(with_background(cams.astype(np.float32), background))
-    return best_class(dense_crf(image, scores / scores.sum(0), settings), keys)
+    return best_class(dense_crf(image, scores / scores.sum(0), settings, device), keys)

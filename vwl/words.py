@@ -87,7 +87,9 @@ def reconstruct_codebook(
             'and (B, h, w)'
         )
     pixels, words = features.detach().permute(0, 2, 3, 1).flatten(0, 2).float(), assignment.flatten()
-    counts = total(torch.bincount(words, minlength=k)).to(pixels.dtype)
+    counts = total(
+        torch.zeros(k, dtype=torch.int64, device=pixels.device).index_add_(0, words, torch.ones_like(words))
+    ).to(pixels.dtype)
     sums = total(torch.zeros(k, pixels.shape[1], device=pixels.device).index_add_(0, words, pixels))
     return sums / (counts + eps if eps else counts.clamp(min=1))[:, None], counts
 

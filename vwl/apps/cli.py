@@ -14,7 +14,7 @@ import sys
 import time
 import vwl
 from .arguments import CheckArgs, DemoArgs, ExperimentsArgs, ImportCamsArgs, PrepareArgs, parse
-from .commands import choose_settings, function_of, run_folder
+from .commands import choose_settings, function_of, run_folder, set_by_torchrun
 from ..engine.files import at_work
 from ..engine.workers import LOG, print_messages
 from ..errors import InputError
@@ -23,22 +23,11 @@ from ..errors import InputError
 ALONE = DemoArgs, PrepareArgs, CheckArgs, ImportCamsArgs, ExperimentsArgs
 
 
-def _set_by_torchrun(name):
-    "A number that torchrun sets in the environment; 1 without it."
-    try:
-        return int(os.environ.get(name, 1))
-    except ValueError:
-        raise InputError(
-            f'{name} is {os.environ[name]!r} in the environment, not a number; torchrun sets it: unset it, or '
-            'start the command with torchrun'
-        ) from None
-
-
 @contextlib.contextmanager
 def _together(args):
     "This command's processes, which alone work in its run folder."
     folder = run_folder(args)
-    if _set_by_torchrun('WORLD_SIZE') == 1:
+    if set_by_torchrun('WORLD_SIZE') == 1:
         with at_work(folder) if folder else contextlib.nullcontext():
             yield
         return
@@ -91,9 +80,6 @@ def main(
         args = parse(argv)
         if args.machine.workers < 0:
             raise InputError('--workers must be at least 0')
-        args.machine.workers = min(
-            args.machine.workers, (os.cpu_count() or 1) // max(1, _set_by_torchrun('LOCAL_WORLD_SIZE'))
-        )
         print_messages()
         args = choose_settings(args, argv)
         with _together(args):

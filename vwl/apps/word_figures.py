@@ -38,7 +38,7 @@ def image_words(
     device: str = 'cpu',  # of the network
 ) -> ImageWords:
     "Eq. (2)-(4) on an image at its own size, and the mean feature of each word's region."
-    features = net.backbone(to_tensor(image)[None].to(device)).float()
+    features = net.backbone(to_tensor(image, device)[None]).float()
     P = word_probabilities(features, net.codebook, net.recipe.words.tau)
     words = assign_words(P)
     means, counts = reconstruct_codebook(features, words, len(net.codebook))

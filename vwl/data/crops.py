@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from .images import ImageSet
 from ..errors import InputError
-from ..pixels import resize, to_tensor, working_image
+from ..pixels import normalise_, resized_pixels, working_image
 
 # %% ../../nbs/4_data/06_crops.ipynb #95771d35
 def _place(side, crop, rng, corner=False):
@@ -23,20 +23,21 @@ def _place(side, crop, rng, corner=False):
     return (0, spare, crop) if side > crop else (0 if corner else spare, 0, side)
 
 
-def _cut(image, label, rng, crop, corner=False):
+def _cut(pixels, label, rng, crop, corner=False):
     """Random flip and crop of an image, and of its label if there is one; a smaller image lies at a random place, or
     in the upper left corner.
     """
-    along = slice(None, None, -1 if rng.getrandbits(1) else 1)
-    (left, x, width), (top, y, height) = (_place(side, crop, rng, corner) for side in image.size)
+    flips, (H, W) = rng.getrandbits(1), pixels.shape[:2]
+    (left, x, width), (top, y, height) = (_place(side, crop, rng, corner) for side in (W, H))
+    if flips:
+        x = W - x - width  # of the image as it is
+    there, here = np.s_[y : y + height, x : x + width], np.s_[top : top + height, left : left + width]
     canvas, void = torch.zeros(3, crop, crop), torch.full((crop, crop), 255, dtype=torch.uint8)
-    canvas[:, top : top + height, left : left + width] = to_tensor(
-        np.asarray(image)[y : y + height, along][:, x : x + width]
-    )
-    if label is not None:
-        void[top : top + height, left : left + width] = torch.from_numpy(
-            label[y : y + height, along][:, x : x + width].copy()
-        )
+    for source, target in ((pixels, canvas.permute(1, 2, 0)), (label, void)):
+        if source is not None:
+            part = torch.from_numpy(source)[there]
+            target[here] = part.flip(1) if flips else part
+    normalise_(canvas[:, *here])
     return canvas, void
 
 # %% ../../nbs/4_data/06_crops.ipynb #80efbc44
@@ -45,9 +46,10 @@ def training_crop(
     rng: random.Random,  # source of randomness: four draws (size, flip, column, row)
     long_side: tuple[int, int] = (320, 640),  # range of the long side after resizing, inclusive
     crop: int = 512,  # side of the square that comes out
+    how: str = 'pillow',  # see `resized_pixels`
 ) -> Tensor:  # (3, crop, crop) float32, normalised; 0 is the mean colour
     "Random size, flip and crop of one training image, drawn in the order of the published code."
-    return _cut(resize(image, rng.randint(*long_side) / max(image.size)), None, rng, crop)[0]
+    return _cut(resized_pixels(image, rng.randint(*long_side) / max(image.size), how), None, rng, crop)[0]
 
 # %% ../../nbs/4_data/06_crops.ipynb #88149215
 def labelled_crop(
@@ -57,16 +59,16 @@ def labelled_crop(
     scale: float,  # of the image before the crop
     crop: int,  # side of the square that comes out
     corner: bool = False,  # a smaller image lies in the upper left corner (deeplab-pytorch), not anywhere (IRNet)
+    how: str = 'pillow',  # see `resized_pixels`
 ) -> tuple[Tensor, Tensor]:  # (3, crop, crop) float32, normalised; (crop, crop) uint8 ids
     "Flip and crop of one training image with its label."
-    image = resize(image, scale)
-    return _cut(
-        image, np.asarray(Image.fromarray(label).resize(image.size, Image.Resampling.NEAREST)), rng, crop, corner
-    )
+    pixels = resized_pixels(image, scale, how)
+    ids = Image.fromarray(label).resize(pixels.shape[1::-1], Image.Resampling.NEAREST)
+    return _cut(pixels, np.array(ids), rng, crop, corner)
 
 # %% ../../nbs/4_data/06_crops.ipynb #dc33e0bf
 class TrainingCrops(torch.utils.data.Dataset):
-    "Crops and labels of an `ImageSet`; the crop of image i in an epoch depends on (seed, epoch, i) alone."
+    "Crops and labels of an `ImageSet`: `crops[epoch, i]` depends on the seed, the epoch and the image alone."
 
     def __init__(
         self,
@@ -74,22 +76,22 @@ class TrainingCrops(torch.utils.data.Dataset):
         long_side: tuple[int, int],  # see `training_crop`
         crop: int,  # see `training_crop`
         seed: int,  # any integer
-        epoch: int = 0,  # counts from 0
+        how: str = 'pillow',  # see `resized_pixels`
     ):
-        self.images, self.long_side, self.crop, self.seed, self.epoch = images, long_side, crop, seed, epoch
+        self.images, self.long_side, self.crop, self.seed, self.how = images, long_side, crop, seed, how
 
     def __len__(self):
         return len(self.images)
 
-    def __getitem__(self, i):
-        rng = random.Random(f'{self.seed} {self.epoch} {i}')
-        return training_crop(self.images.image(i), rng, self.long_side, self.crop), torch.from_numpy(
-            self.images.labels[i]
-        )
+    def __getitem__(self, place):  # (epoch from 0, image)
+        epoch, i = place
+        rng = random.Random(f'{self.seed} {epoch} {i}')
+        crop = training_crop(self.images.image(i), rng, self.long_side, self.crop, self.how)
+        return crop, torch.from_numpy(self.images.labels[i])
 
 # %% ../../nbs/4_data/06_crops.ipynb #47e52e40
 class LabelledCrops(torch.utils.data.Dataset):
-    "Crops of images with labels of their pixels; the crop of image i in an epoch depends on (seed, epoch, i) alone."
+    "Crops of images with labels of their pixels: `crops[epoch, i]` depends on the seed, the epoch and the image alone."
 
     def __init__(
         self,
@@ -98,28 +100,22 @@ class LabelledCrops(torch.utils.data.Dataset):
         scales: tuple[float, ...],  # of the images, one drawn each time
         crop: int,  # see `labelled_crop`
         seed: int,  # any integer
-        epoch: int = 0,  # counts from 0
         between: bool = False,  # draw any scale between the first and the last
         corner: bool = False,  # see `labelled_crop`
         times: int = 1,  # each image comes so many times an epoch
         long_side: int = 10**6,  # larger images are shrunk to this first, see `working_image`
+        how: str = 'pillow',  # see `resized_pixels`
     ):
-        self.times, self.long_side = times, long_side
-        self.images, self.label, self.scales, self.crop, self.seed, self.epoch = (
-            images,
-            label,
-            scales,
-            crop,
-            seed,
-            epoch,
-        )
+        self.times, self.long_side, self.how = times, long_side, how
+        self.images, self.label, self.scales, self.crop, self.seed = images, label, scales, crop, seed
         self.between, self.corner = between, corner
 
     def __len__(self):
         return len(self.images) * self.times
 
-    def __getitem__(self, i):
-        rng = random.Random(f'{self.seed} {self.epoch} {i}')
+    def __getitem__(self, place):  # (epoch from 0, image)
+        epoch, i = place
+        rng = random.Random(f'{self.seed} {epoch} {i}')
         scale = rng.uniform(self.scales[0], self.scales[-1]) if self.between else rng.choice(self.scales)
         i %= len(self.images)
         image, label = self.images.image(i), self.label(i)
@@ -128,4 +124,5 @@ class LabelledCrops(torch.utils.data.Dataset):
                 f'{self.images.root / self.images.files[i]}: is {image.width}x{image.height}, but its label '
                 f'{label.shape[1]}x{label.shape[0]}; delete the label and make it again'
             )
-        return labelled_crop(working_image(image, self.long_side), label, rng, scale, self.crop, self.corner)
+        image = working_image(image, self.long_side)
+        return labelled_crop(image, label, rng, scale, self.crop, self.corner, self.how)

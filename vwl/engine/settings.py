@@ -40,6 +40,11 @@ class ImageSettings(Group):
     cam_long_side: Count = Field(
         1024, description='larger images are shrunk to this after training, pixels; those of VOC and COCO are smaller'
     )
+    crop_resize: Literal['pillow', 'torch'] = Field(
+        'pillow',
+        description="how training images are resized: 'pillow' as published; 'torch' takes a fraction of the time, "
+        'grey levels differ by two at most',
+    )
 
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #r0410aaa
 class ArithmeticSettings(Group):
@@ -48,9 +53,14 @@ class ArithmeticSettings(Group):
     precision: Literal['float32', 'bfloat16', 'float16'] = Field(
         'float32', description='of the backbones; heads, words, losses, maps and the random walk keep float32'
     )
-    channels_last: bool = Field(True, description='order of the weights in memory: faster on most machines')
+    channels_last: bool = Field(
+        True, description='order in memory: all channels of a pixel side by side where that is faster'
+    )
     compile: bool = Field(
         False, description='by torch.compile; the first steps take minutes, each new size of image some seconds'
+    )
+    cudnn_benchmark: bool = Field(
+        False, description='on a GPU, try which convolutions are fastest; scores then differ a little from run to run'
     )
 
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #r0414aaa

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 import torch
-import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from ..errors import InputError
@@ -41,6 +40,7 @@ class Backbone(nn.Module):
             freeze_batchnorm,
             getattr(torch, precision),
         )
+        self.channels_last = False  # see `to_device`
         self.stages[:frozen_stages].requires_grad_(False)
         self.train()
 
@@ -56,11 +56,21 @@ class Backbone(nn.Module):
     def forward(self, images):  # (B, 3, H, W) -> (B, d, H/s, W/s) with s the last of `strides`
         with self.arithmetic(images):
             with torch.no_grad():
+                images = self.in_fast_order(images)
                 for stage in self.stages[: self.frozen_stages]:
                     images = stage(images)
+            images = self.in_fast_order(images)
             for stage in self.stages[self.frozen_stages :]:
                 images = stage(images)
         return images.float()
+
+    def in_fast_order(self, images):  # (B, d, h, w) -> the same values
+        "In the order of memory that a CPU is fastest with; on a GPU the weights' order decides."
+        if not self.channels_last or images.device.type != 'cpu':
+            return images
+        depthwise = any(m.groups > 1 for m in self.modules() if isinstance(m, nn.Conv2d))
+        planes = torch.is_grad_enabled() and not depthwise
+        return images.contiguous(memory_format=torch.contiguous_format if planes else torch.channels_last)
 
     def arithmetic(self, images):
         return torch.autocast(images.device.type, self.precision, self.precision != torch.float32)
@@ -74,6 +84,7 @@ class Backbone(nn.Module):
     def stage_features(self, images):  # (B, 3, H, W) -> five (B, d_i, H/s_i, W/s_i)
         "What each stage gives."
         with self.arithmetic(images):
+            images = self.in_fast_order(images)
             found = [images := stage(images) for stage in self.stages]
         return [f.float() for f in found]
 
@@ -231,30 +242,41 @@ def load_weights(
     net.load_state_dict({k: v for k, v in state.items() if k in own and not k.startswith(spare)}, strict=False)
 
 # %% ../../nbs/1_method/05_backbone.ipynb #02a60abe
+def _from_torchvision(name):
+    "A function that makes a network of torchvision, which is imported then: that takes as long as importing torch."
+
+    def make(weights=None):
+        import torchvision
+
+        return torchvision.models.get_model(name, weights=weights)
+
+    return make
+
+
 BACKBONES = dict(  # name -> (network, its ImageNet weights, its stages, strides and features of the stages)
     resnet50=(
-        torchvision.models.resnet50,
+        _from_torchvision('resnet50'),
         'IMAGENET1K_V1',
         resnet_stages,
         (4, 4, 8, 16, 32),
         (64, 256, 512, 1024, 2048),
     ),
     resnet101=(
-        torchvision.models.resnet101,
+        _from_torchvision('resnet101'),
         'IMAGENET1K_V1',
         resnet_stages,
         (4, 4, 8, 16, 32),
         (64, 256, 512, 1024, 2048),
     ),
     densenet169=(
-        torchvision.models.densenet169,
+        _from_torchvision('densenet169'),
         'IMAGENET1K_V1',
         densenet_stages,
         (4, 4, 8, 16, 32),
         (64, 256, 512, 1280, 1664),
     ),
     mobilenet_v2=(
-        torchvision.models.mobilenet_v2,
+        _from_torchvision('mobilenet_v2'),
         'IMAGENET1K_V1',
         mobilenet_stages,
         (4, 4, 8, 16, 32),
@@ -271,8 +293,10 @@ def _first_line(error):
 
 def _with_imagenet(name, flag):
     "A network of torchvision with its ImageNet weights, downloaded or from the cache of torch."
+    from torchvision.models import get_model_weights
+
     make, published = BACKBONES[name][:2]
-    url = torchvision.models.get_model_weights(make)[published].url
+    url = get_model_weights(name)[published].url
     file = Path(torch.hub.get_dir()) / 'checkpoints' / url.rpartition('/')[2]
     try:
         return make(weights=published)
@@ -327,7 +351,10 @@ def to_device(
     device: str,  # torch device
 ) -> nn.Module:
     "The network on its device, in its memory order, its backbone's stages compiled if asked for."
-    net.to(device, memory_format=torch.channels_last if recipe.arithmetic.channels_last else torch.contiguous_format)
+    net.backbone.channels_last = recipe.arithmetic.channels_last
+    on_gpu = torch.device(device).type != 'cpu'
+    order = torch.channels_last if recipe.arithmetic.channels_last and on_gpu else torch.contiguous_format
+    net.to(device, memory_format=order)
     if recipe.arithmetic.compile:
         for stage in net.backbone.stages:
             stage.compile()

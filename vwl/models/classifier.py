@@ -115,7 +115,7 @@ def scores_of_image(
     image: Image.Image | np.ndarray,  # RGB, (H, W, 3) uint8
 ) -> Scores:  # of a batch of one
     "What the classifier says of an image of any size."
-    x, r = to_tensor(image)[None].to(net.class_head.weight.device), net.recipe
+    x, r = to_tensor(image, net.class_head.weight.device)[None], net.recipe
     least = net.backbone.strides[-1] * max(r.pooling.splits, default=1)
     return net(F.pad(x, (0, max(0, least - x.shape[3]), 0, max(0, least - x.shape[2]))))
 

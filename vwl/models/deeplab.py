@@ -40,8 +40,10 @@ class ASPP(nn.Module):
             nn.init.normal_(branch.weight, std=deviation)
             nn.init.zeros_(branch.bias)
 
-    def forward(self, features):
-        return sum(branch(features) for branch in self.branches)  # (B, d, h, w) -> (B, n, h, w)
+    def forward(self, features):  # (B, d, h, w) -> (B, n, h, w)
+        if torch.is_grad_enabled() and features.device.type == 'cpu':
+            features = features.contiguous()  # the gradient of dilated convolutions is faster so
+        return sum(branch(features) for branch in self.branches)
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #5d5f9c96
 def resize_input(
@@ -192,16 +194,16 @@ def segmentation_step(
     labels: Tensor,  # (B, H, W) uint8 ids, 255 counts for nothing
     step: int = 0,  # from 0
     steps: int = 1,  # in all
-) -> dict[str, float]:  # the loss; this process's part of it
+) -> dict[str, Tensor]:  # the loss, a scalar on the device; this process's part of it
     "One batch of DeepLabV2's training."
-    r, losses, batch = unwrap(net).recipe, [0.0], round(len(images) / world().shard_fraction(len(images)))
+    r, losses, batch = unwrap(net).recipe, [], round(len(images) / world().shard_fraction(len(images)))
     sizes = part_sizes(batch, r.segmentation.accumulate)
     mine = [world().shard_size(n) for n in sizes]
 
     def loss_of_parts():
         for n, x, y in zip(sizes, images.split(mine), labels.split(mine)):
             loss = segmentation_loss(net(x), y, world().all_reduce) * n / batch
-            losses.append(loss.item())
+            losses.append(loss.detach().double())
             yield loss
 
     every = r.segmentation.lr_every
@@ -217,7 +219,7 @@ def class_probabilities(
     device: str = 'cpu',  # of the network
 ) -> np.ndarray:  # (n, H, W) float32, sums to 1 over n
     "What the network says of each pixel of an image of any size."
-    x = to_tensor(image)[None].to(device)
+    x = to_tensor(image, device)[None]
     logits = net(x)
     if flip:
         logits = (logits + net(x.flip(-1)).flip(-1)) / 2
@@ -239,9 +241,10 @@ def crf_label(
     ids: np.ndarray,  # (m,) class ids
     probabilities: np.ndarray,  # (m, H, W), sums to 1 over m
     settings: CRFSettings,  # see `CRF_SETTINGS`
+    device: str = 'cpu',  # see `dense_crf`
 ) -> np.ndarray:  # (H, W) uint8 ids
     "The label of each pixel after dense CRF."
-    return ids.astype(np.uint8)[dense_crf(image, probabilities, settings).argmax(0)]
+    return ids.astype(np.uint8)[dense_crf(image, probabilities, settings, device).argmax(0)]
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #9d1e2cca
 def load_segmentation(

@@ -33,13 +33,16 @@ def confident_label(
     foreground: float = 0.3,  # background score of the pass that finds objects
     background: float = 0.05,  # and of the pass that finds background, at most `foreground`
     crf: CRFSettings | None = CRF_SETTINGS['irnet'],  # dense CRF that cleans both; None = none does
+    device: str = 'cpu',  # see `dense_crf`
 ) -> np.ndarray:  # (H, W) uint8: class ids, 0 background, 255 unsure
     "IRNet's labels to learn boundaries from."
     if not len(keys):
         return np.zeros(image.shape[:2], np.uint8)
     place = np.arange(1, len(keys) + 1)  # the CRF works on the classes of this image alone
     passes = [threshold_seeds(cams, place, t) for t in (foreground, background)]
-    surely_object, maybe_object = crf_of_labels(image, passes, len(keys) + 1, settings=crf) if crf else passes
+    if crf:
+        passes = crf_of_labels(image, passes, len(keys) + 1, settings=crf, device=device)
+    surely_object, maybe_object = passes
     label = np.concatenate([[0], keys]).astype(np.uint8)[surely_object]
     label[(surely_object == 0) & (maybe_object > 0)] = 255
     return label
@@ -144,13 +147,14 @@ def irnet_step(
     labels: Tensor,  # (B, H, W) uint8 ids, 255 = unsure
     step: int = 0,  # from 0
     steps: int = 1,  # in all
-) -> dict[str, float]:  # each loss term; this process's part of it
+) -> dict[str, Tensor]:  # each loss term, a scalar on the device; this process's part of it
     "One batch of IRNet's training."
     r, (edge, way) = unwrap(net).recipe, net(images)
     small = F.interpolate(labels[:, None].float(), edge.shape[1:], mode='nearest-exact')[:, 0].to(labels.dtype)
     terms = irnet_loss(edge.float().sigmoid(), small, r.irnet.radius, way, world().all_reduce)
     optimizer_step(optimizer, [sum(terms.values())], poly(step, steps, r.training.poly_power))
-    return dict(loss=sum(v.item() for v in terms.values())) | {k: v.item() for k, v in terms.items()}
+    terms = {k: v.detach().double() for k, v in terms.items()}
+    return dict(loss=sum(terms.values())) | terms
 
 # %% ../../nbs/2_refinement/05_irnet.ipynb #b73798a5
 @torch.inference_mode()
@@ -160,8 +164,8 @@ def edge_map(
     device: str = 'cpu',  # of the network
 ) -> tuple[Tensor, Tensor | None]:  # (1, h, w) in [0, 1]; displacement (2, h, w) or None
     "Class boundaries of an image at the network's stride, on the CPU's or GPU's side where the network is."
-    x = to_tensor(image)[None]
-    logits, way = net(torch.cat([x, x.flip(-1)]).to(device))
+    x = to_tensor(image, device)[None]
+    logits, way = net(torch.cat([x, x.flip(-1)]))
     return ((logits[:1] + logits[1:].flip(-1)) / 2).float().sigmoid(), None if way is None else way[0]
 
 # %% ../../nbs/2_refinement/05_irnet.ipynb #802b43c2

@@ -42,7 +42,9 @@ def train_step(
     labels: Tensor,  # (B, C) of 0 and 1
     step: int = 0,  # from 0; sets the learning rate, and a sampled codebook is drawn at 0
     steps: int = 1,  # in all
-) -> dict[str, float]:  # each loss term; this process's part of it, where several share the batch
+) -> dict[
+    str, Tensor
+]:  # each loss term, a scalar on the device; this process's part of it, where several share the batch
     "One batch of Algorithm 1."
     scores, part, net = net(images), world().shard_fraction(len(images)), unwrap(net)
     r = net.recipe
@@ -57,7 +59,7 @@ def train_step(
     optimizer_step(optimizer, [loss], poly(step, steps, r.training.poly_power))
     if samples and r.words.kind == 'memory':
         sample_initial_codebook(net, scores)
-    return {k: v.item() for k, v in terms.items()}
+    return {k: v.detach() for k, v in terms.items()}
 
 # %% ../../nbs/1_method/07_training.ipynb #58e10da2
 def collapse_warning(

@@ -35,14 +35,11 @@ def classifier_trainer(
     net = to_device(Classifier(r, len(images.classes), weights), r, machine.torch_device)
     _check_trainable(r, images, net.backbone)
 
-    def crops(epoch):
-        return TrainingCrops(images, r.training.long_side, r.training.crop, r.images.seed, epoch)
-
     return Trainer(
         net,
         make_optimizer(net),
         train_step,
-        crops,
+        TrainingCrops(images, r.training.long_side, r.training.crop, r.images.seed, r.images.crop_resize),
         r.training.batch_size,
         epochs=r.training.epochs,
         stop=r.training.kept_epoch,

@@ -63,27 +63,42 @@ def over_images(
     )
 
 # %% ../../nbs/5_program/14_images.ipynb #e7ccd87a
+def _read_with_maps(run):
+    """A run's one image with its maps: (its own (width, height), (H, W, 3) uint8 as large as it is worked on, maps,
+    class ids). Runs in a worker process.
+    """
+    path = run.cam_path(run.scored.names[0])
+    if not path.exists():
+        raise InputError(f'{path}: no maps yet; make them: vwl cams {run.folder}')
+    size, (pixels,) = read_working_image(run)
+    return size, pixels, *load_cams(path, pixels.shape[:2])
+
+
 def _mask_from_maps(run, folder, make):
     "Make and store the mask of a run's one image; runs in a worker process."
-    name, image = run.scored.names[0], run.scored.image(0)
-    if not run.cam_path(name).exists():
-        raise InputError(f'{run.cam_path(name)}: no maps yet; make them: vwl cams {run.folder}')
-    pixels = np.asarray(working_image(image, run.recipe.images.cam_long_side))
-    cams, keys = load_cams(run.cam_path(name), pixels.shape[:2])
-    save_mask(run, run.folder / folder / f'{name}.png', make(pixels, cams, keys, run.recipe), image.size)
+    size, *image_and_maps = _read_with_maps(run)
+    save_mask(run, run.folder / folder / f'{run.scored.names[0]}.png', make(*image_and_maps, run.recipe, 'cpu'), size)
 
 
 def masks_from_maps(
     run: Run,  # with CAMs
     folder: str,  # in the run folder: 'seeds/crf'
-    make: Callable[[np.ndarray, np.ndarray, np.ndarray, Recipe], np.ndarray],  # image, cams, keys, recipe -> mask
+    make: Callable[
+        [np.ndarray, np.ndarray, np.ndarray, Recipe, str], np.ndarray
+    ],  # image, cams, keys, recipe, device -> mask
     machine: Machine,  # with how many processes
+    device: str = 'cpu',  # where `make` works: 'cpu' = in the processes; a GPU = here, the processes read images
 ):
     """Make the masks of the scored images that are not there yet. `make` is picklable and gets the image at its
-    working size, `(H, W, 3)` uint8, its maps, `(n, H, W)` in [0, 1], their class ids `(n,)`, and all settings; it
-    returns an `(H, W)` uint8 mask.
+    working size, `(H, W, 3)` uint8, its maps, `(n, H, W)` in [0, 1], their class ids `(n,)`, all settings and the
+    torch device; it returns an `(H, W)` uint8 mask.
     """
     todo = unfinished(run, run.scored.names, lambda name: [run.folder / folder / f'{name}.png'])
     require_intact(run, (run.cam_path(run.scored.names[i]) for i in todo), 'cams')
-    for _ in over_images(partial(_mask_from_maps, folder=folder, make=make), run, todo, machine.workers):
-        pass
+    if device == 'cpu':
+        for _ in over_images(partial(_mask_from_maps, folder=folder, make=make), run, todo, machine.workers):
+            pass
+        return
+    for i, (size, *image_and_maps) in zip(todo, over_images(_read_with_maps, run, todo, machine.workers)):
+        path = run.folder / folder / f'{run.scored.names[i]}.png'
+        save_mask(run, path, make(*image_and_maps, run.recipe, device), size)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from ..crf import named_crf
+from ..crf import crf_device, named_crf
 from ..data.crops import LabelledCrops
 from ..data.images import ImageSet
 from ..engine.arrays import load_label
@@ -45,18 +45,16 @@ def irnet_trainer(
         (list(net.displacement.parameters()) if net.displacement else [], r.irnet.lr_displacement),
     ]
 
-    def crops(epoch):
-        return LabelledCrops(
-            images,
-            label,
-            r.irnet.scales,
-            r.irnet.crop,
-            r.images.seed,
-            epoch,
-            between=True,
-            long_side=r.images.cam_long_side,
-        )
-
+    crops = LabelledCrops(
+        images,
+        label,
+        r.irnet.scales,
+        r.irnet.crop,
+        r.images.seed,
+        between=True,
+        long_side=r.images.cam_long_side,
+        how=r.images.crop_resize,
+    )
     return Trainer(
         net,
         sgd(branches, r.irnet.momentum, r.irnet.weight_decay),
@@ -83,7 +81,7 @@ def set_mean_shift(
         ]
         for i in world().shard(range(len(images)))
     )
-    total = sum((net(to_tensor(c)[None].to(device))[1].mean((0, 2, 3)) for c in corners), torch.zeros(2, device=device))
+    total = sum((net(to_tensor(c, device)[None])[1].mean((0, 2, 3)) for c in corners), torch.zeros(2, device=device))
     net.displacement.mean.copy_(world().all_reduce(total) / len(images))
 
 # %% ../../nbs/5_program/18_irnet.ipynb #5d241019
@@ -92,10 +90,11 @@ def confident_mask(
     cams: np.ndarray,  # (n, H, W) in [0, 1]
     keys: np.ndarray,  # (n,) class ids, 1..C
     recipe: Recipe,  # its group `irnet`
+    device: str = 'cpu',  # of the dense CRF
 ) -> np.ndarray:  # (H, W) uint8: 0 background, 1..C, 255 not sure
     "Make the confident label of an image."
-    settings, crf = recipe.irnet, named_crf('irnet', recipe.seeds.crf_engine)
-    return confident_label(image, cams, keys, settings.foreground, settings.background, crf if settings.crf else None)
+    r, crf = recipe.irnet, named_crf('irnet', recipe.seeds.crf_engine)
+    return confident_label(image, cams, keys, r.foreground, r.background, crf if r.crf else None, device)
 
 # %% ../../nbs/5_program/18_irnet.ipynb #d3548ea6
 @dataclass(frozen=True)
@@ -126,7 +125,8 @@ def train_irnet(
         return run.network('irnet')
     learn = run.with_images(run.train)
     make_cams(learn, machine)
-    masks_from_maps(learn, 'irnet/labels', confident_mask, machine)
+    crf = named_crf('irnet', r.seeds.crf_engine)
+    masks_from_maps(learn, 'irnet/labels', confident_mask, machine, crf_device(crf, machine.torch_device))
     world().barrier()
     labels = StoredLabels(run.train, run.folder / 'irnet' / 'labels')
 

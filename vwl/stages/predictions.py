@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from ..crf import named_crf
+from ..crf import crf_device, named_crf
 from ..data.images import ImageSet, read_photographs
 from ..engine.files import fingerprint, read_json, write_json
 from ..engine.processes import Machine, world
@@ -24,18 +24,22 @@ from .run import Run
 from .source_images import SourceImages
 
 # %% ../../nbs/5_program/21_predictions.ipynb #a0919493
-def _predict(item):
-    "Store the labels of one image from what the network says; runs in a worker process."
-    run, label, ids, probabilities = item
-    name, r, image = run.val.names[0], run.recipe, run.val.image(0)
-    if r.predictions.crf != 'none':
-        pixels = np.asarray(working_image(image, r.images.cam_long_side))
-        save_mask(
-            run,
-            run.prediction_path('crf', name),
-            crf_label(pixels, ids, probabilities, named_crf(r.predictions.crf, r.seeds.crf_engine)),
-            image.size,
-        )
+def _refined(run, pixels, ids, probabilities, device='cpu'):
+    "The label of each pixel of an image after dense CRF."
+    settings = named_crf(run.recipe.predictions.crf, run.recipe.seeds.crf_engine)
+    return crf_label(pixels, ids, probabilities, settings, device)
+
+
+def _store(item):
+    """Store the labels of one image: by the network, and by dense CRF, which is computed here if it wasn't on a GPU.
+    Whether any pixel is of a class; runs in a worker process.
+    """
+    run, label, refined, likely = item
+    name, image = run.val.names[0], run.val.image(0)
+    if run.recipe.predictions.crf != 'none':
+        if refined is None:
+            refined = _refined(run, np.asarray(working_image(image, run.recipe.images.cam_long_side)), *likely)
+        save_mask(run, run.prediction_path('crf', name), refined, image.size)
     save_mask(run, run.prediction_path('network', name), label, image.size)
     return bool(label.any())
 
@@ -67,20 +71,25 @@ def _predict_these(run, weights, todo, machine, unread):
     device = machine.torch_device
     net = load_segmentation(weights, r, len(run.val.classes) + 1, device)
     workers = machine.workers
-    readers = workers // 2 if r.predictions.crf != 'none' else workers  # the others compute the CRF
+    readers = workers // 2 if r.predictions.crf != 'none' else workers  # the others compute the CRF, and write
 
-    def said():
+    refines = r.predictions.crf != 'none'
+    here = refines and crf_device(named_crf(r.predictions.crf, r.seeds.crf_engine), device) != 'cpu'
+
+    def found():
         read = parallel_map(try_reading, map(run.single_image, todo), min(readers, len(todo)), run.folder)
         for i, got in zip(todo, read):
-            if not isinstance(got, InputError):
-                yield i, class_probabilities(net, got[1][0], r.predictions.flip, device)
-            elif unread is None:
-                raise got
-            else:
+            if isinstance(got, InputError):
+                if unread is None:
+                    raise got
                 unread[run.val.files[i]] = str(got)
+                continue
+            pixels, one = got[1][0], run.single_image(i)
+            P = class_probabilities(net, pixels, r.predictions.flip, device)
+            label, likely = P.argmax(0).astype(np.uint8), likely_classes(P)
+            yield (one, label, _refined(one, pixels, *likely, device), None) if here else (one, label, None, likely)
 
-    found = ((run.single_image(i), P.argmax(0).astype(np.uint8), *likely_classes(P)) for i, P in said())
-    seen = list(progress(parallel_map(_predict, found, min(workers - readers, len(todo)), run.folder), len(todo)))
+    seen = list(progress(parallel_map(_store, found(), min(workers - readers, len(todo)), run.folder), len(todo)))
     if seen and not any(seen):
         machine.log.warning(
             f'the network sees nothing but background in all {len(seen)} images. Either its labels '

@@ -13,6 +13,7 @@ from ..affinity import random_walk
 from ..data.cams import load_cams
 from ..engine.arrays import save_arrays
 from ..engine.processes import Machine
+from ..engine.workers import parallel_map
 from ..models.irnet import IRNet, Instances, edge_map, instances, pseudo_label
 from .cams import make_cams
 from .images import over_images, read_working_image, save_mask
@@ -73,10 +74,16 @@ def _load_refiner(run, device):
     return refine, stride
 
 
-def _save_instances(run, name, found, size):
-    "Store the instances of an image, their masks at the photograph's (width, height)."
-    masks = np.asarray(Image.fromarray(found.masks).resize(size, Image.Resampling.NEAREST))
-    log_file(run, save_arrays(run.instances_path(name), masks=masks, keys=found.keys, scores=found.scores))
+def _store(item):
+    """Store the pseudo label of an image, and its instances, if there are any, at the photograph's size. Runs in a
+    worker process.
+    """
+    run, label, found, size = item
+    name = run.scored.names[0]
+    if found is not None:
+        masks = np.asarray(Image.fromarray(found.masks).resize(size, Image.Resampling.NEAREST))
+        log_file(run, save_arrays(run.instances_path(name), masks=masks, keys=found.keys, scores=found.scores))
+    save_mask(run, run.pseudo_label_path(name), label, size)
 
 
 def make_pseudo_labels(
@@ -92,12 +99,16 @@ def make_pseudo_labels(
         return [run.pseudo_label_path(name), *([run.instances_path(name)] if with_instances else [])]
 
     left = unfinished(run, todo.scored.names, files)
-    if left:
+    readers = machine.workers // 2  # the others write
+
+    def refined():
         refine, stride = _load_refiner(run, machine.torch_device)
-        for i, (full_size, (image,)) in zip(left, over_images(read_working_image, todo, left, machine.workers)):
-            name, size = todo.scored.names[i], image.shape[:2]
-            label, found = refine(image, *load_cams(run.cam_path(name), size, tuple(-(-s // stride) for s in size)))
-            if found is not None:
-                _save_instances(run, name, found, full_size)
-            save_mask(run, run.pseudo_label_path(name), label, full_size)
+        for i, (full_size, (image,)) in zip(left, over_images(read_working_image, todo, left, readers)):
+            one, size = todo.single_image(i), image.shape[:2]
+            maps = load_cams(run.cam_path(one.scored.names[0]), size, tuple(-(-s // stride) for s in size))
+            yield one, *refine(image, *maps), full_size
+
+    if left:
+        for _ in parallel_map(_store, refined(), min(machine.workers - readers, len(left)), run.folder):
+            pass
     write_stage_manifest(run, 'pseudo_labels')

@@ -7,7 +7,7 @@ __all__ = ['threshold_mask', 'crf_mask', 'make_seeds']
 
 # %% ../../nbs/5_program/17_seeds.ipynb #1f738310
 import numpy as np
-from ..crf import named_crf
+from ..crf import crf_device, named_crf
 from ..engine.processes import Machine
 from ..engine.settings import Recipe
 from ..seeds import crf_seeds, threshold_seeds
@@ -21,6 +21,7 @@ def threshold_mask(
     cams: np.ndarray,  # (n, H, W) in [0, 1]
     keys: np.ndarray,  # (n,) class ids, 1..C
     recipe: Recipe,  # its group `seeds`
+    device: str = 'cpu',  # not used, a threshold takes no time
 ) -> np.ndarray:  # (H, W) uint8 class ids, 0 background
     "Make the threshold seed of an image."
     return threshold_seeds(cams, keys, recipe.seeds.threshold)
@@ -31,11 +32,11 @@ def crf_mask(
     cams: np.ndarray,  # (n, H, W) in [0, 1]
     keys: np.ndarray,  # (n,) class ids, 1..C
     recipe: Recipe,  # its group `seeds`
+    device: str = 'cpu',  # of the dense CRF
 ) -> np.ndarray:  # (H, W) uint8 class ids, 0 background
     "Make the CRF seed of an image."
-    return crf_seeds(
-        image, cams, keys, recipe.seeds.crf_background, named_crf(recipe.seeds.crf, recipe.seeds.crf_engine)
-    )
+    settings = named_crf(recipe.seeds.crf, recipe.seeds.crf_engine)
+    return crf_seeds(image, cams, keys, recipe.seeds.crf_background, settings, device)
 
 # %% ../../nbs/5_program/17_seeds.ipynb #ae5e2dac
 def make_seeds(
@@ -45,5 +46,6 @@ def make_seeds(
     "Make masks by threshold into `seeds/cam/`, then by dense CRF into `seeds/crf/`."
     masks_from_maps(run, 'seeds/cam', threshold_mask, machine)
     if run.recipe.seeds.crf != 'none':
-        masks_from_maps(run, 'seeds/crf', crf_mask, machine)
+        settings = named_crf(run.recipe.seeds.crf, run.recipe.seeds.crf_engine)
+        masks_from_maps(run, 'seeds/crf', crf_mask, machine, crf_device(settings, machine.torch_device))
     write_stage_manifest(run, 'seeds')

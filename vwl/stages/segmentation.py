@@ -42,19 +42,17 @@ def segmentation_trainer(
         1, r.segmentation.steps * r.segmentation.batch_size // (10 * len(images))
     )  # epochs of about a tenth of the training, where one pass isn't more
 
-    def crops(epoch):
-        return LabelledCrops(
-            images,
-            label,
-            r.segmentation.crop_scales,
-            r.segmentation.crop,
-            r.images.seed,
-            epoch,
-            corner=True,
-            times=times,
-            long_side=r.images.cam_long_side,
-        )
-
+    crops = LabelledCrops(
+        images,
+        label,
+        r.segmentation.crop_scales,
+        r.segmentation.crop,
+        r.images.seed,
+        corner=True,
+        times=times,
+        long_side=r.images.cam_long_side,
+        how=r.images.crop_resize,
+    )
     return Trainer(
         net,
         segmentation_optimizer(net),
