@@ -10,10 +10,13 @@ import sys
 import time
 from pathlib import Path
 import numpy as np
+import pytest
+import torch
 from PIL import Image
 from vwl.apps.cli import main
 from vwl.stages.pipeline import TINY
 from vwl.data.images import read_folder
+from vwl.errors import InputError
 from conftest import WHOLE
 
 
@@ -75,11 +78,28 @@ def test_killed_run_goes_on(finished, tmp_path):
     } == set() and killed.keys() == whole.keys()
 
 
-def small_demo(out):
+def small_demo(out, workers=0, **settings):
     from vwl.apps.demo import run_demo
     from vwl.engine.processes import Machine
 
-    run_demo(out, machine=Machine('cpu'), n=(16, 8), **TINY | dict(epochs=2))
+    run_demo(out, machine=Machine('cpu', workers), n=(16, 8), **TINY | dict(epochs=2) | settings)
+
+
+def test_demo_side_by_side(tmp_path, monkeypatch):
+    "In two processes the demo gives what it gives in one with one thread; a mistake in the second is one line."
+    threads = torch.get_num_threads()
+    small_demo(tmp_path / 'two', workers=2)
+    assert torch.get_num_threads() == threads
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    torch.set_num_threads(1)
+    try:
+        small_demo(tmp_path / 'one')
+    finally:
+        torch.set_num_threads(threads)
+    assert (tmp_path / 'one' / 'results.json').read_text() == (tmp_path / 'two' / 'results.json').read_text()
+    (tmp_path / 'two' / 'gap' / 'recipe.json').write_text('{')
+    with pytest.raises(InputError, match='recipe.json'):
+        small_demo(tmp_path / 'two', workers=2)
 
 
 def test_killed_at_any_moment(tmp_path, monkeypatch):

@@ -6,9 +6,13 @@
 __all__ = ['ADJACENT', 'METHODS', 'drawbacks', 'confident_share', 'draw_comparison', 'run_demo']
 
 # %% ../../nbs/7_results/01_demo.ipynb #b643b002
+import multiprocessing
 import shutil
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
+import torch
 from .figures import masks_made
 from .overlays import label_names, overlay_cam, overlay_label, picture_grid
 from ..engine.arrays import load_label
@@ -20,6 +24,11 @@ from ..stages.pipeline import run_pipeline
 from ..engine.settings import preset
 from ..data.scenes import write_scenes
 from ..data.cams import load_cams
+from ..engine.processes import world
+from ..engine.settings import Recipe
+from ..engine.workers import begin_worker, print_messages
+from ..errors import InputError
+from ..stages.run import open_run
 
 # %% ../../nbs/7_results/01_demo.ipynb #0dc31d14
 ADJACENT = 8  # pixels around an animal, one position of the feature map
@@ -91,35 +100,94 @@ def _scores(run):
     metrics = read_json(run.metrics_path)
     return {k: m['miou'] for k, m in metrics.items() if isinstance(m, dict) and 'confusion' in m}
 
+# %% ../../nbs/7_results/01_demo.ipynb #b03d5b04
+@dataclass(frozen=True)
+class _Part:
+    "A run of the demo."
 
+    name: str  # in the table
+    data: Path  # folder of scenes
+    folder: Path  # run folder
+    recipe: Recipe
+    until: str  # last stage
+    after: Path | None = None  # a file that another part makes, to wait for
+
+    def __call__(self, machine):
+        while self.after and not self.after.exists():
+            time.sleep(0.5)
+        return run_pipeline(self.data, self.folder, self.recipe, machine, self.until)
+
+
+def _in_second_process(parts, machine, problem):
+    "Some parts in a process of their own; a mistake in the input is sent back."
+    begin_worker()
+    for part in parts:
+        print_messages(lambda line: print(f'{part.name}: {line}', flush=True))
+        try:
+            part(machine)
+        except InputError as e:
+            problem.send(str(e))
+            return
+
+
+def _side_by_side(part, others, machine):
+    "One part in this process and the others in a second one, a thread each."
+    half = replace(machine, workers=machine.workers // 2 - 1)
+    here, there = multiprocessing.Pipe(duplex=False)
+    second = multiprocessing.get_context('spawn').Process(target=_in_second_process, args=(others, half, there))
+    threads = torch.get_num_threads()
+    second.start()
+    try:
+        torch.set_num_threads(1)
+        part(half)
+        second.join()
+    finally:
+        torch.set_num_threads(threads)
+        second.terminate()
+        second.join()
+    if here.poll():
+        raise InputError(here.recv())
+    if second.exitcode:
+        raise InputError(
+            f'demo: the second process ended with {second.exitcode} (out of memory?); the same command goes on, and '
+            'with --workers 0 in one process'
+        )
+
+# %% ../../nbs/7_results/01_demo.ipynb #7f270dc0
 METHODS = {'GAP': dict(pooling='gap', words='none', crf='none'), 'HP + VWL-L': dict()}
 
 
 def run_demo(
     out: Path | str = 'runs/demo',  # folder of scenes, runs and results
     seed: int = 1,  # of scenes and training
-    machine: Machine = Machine(),  # where it runs, with how many processes
+    machine: Machine = Machine(),  # where it runs; with two processes or more on a CPU, runs go on side by side
     n: tuple[int, int] = (700, 200),  # scenes to train on and to score
     methods: dict[str, dict] = METHODS,  # name -> fields of the recipe
     **settings,  # fields of the `toy` recipe, for all methods
 ) -> dict[str, Run]:  # name -> finished run
-    """Each method on the same generated scenes, the last one to the end; drawbacks and scores go into `results.json`,
-    pictures into `comparison.png`.
+    """Each method on the same generated scenes, the last one to the end, and its network learning from the true masks;
+    drawbacks and scores go into `results.json`, pictures into `comparison.png`.
     """
     common = dict(train_list='lists/train.txt', score_list='lists/val.txt', seed=seed) | settings
     recipes = {name: preset('toy', **common | fields) for name, fields in methods.items()}
     for half in Path(out).glob('.scenes.*'):
         shutil.rmtree(half)  # left by a kill
     data = write_scenes(Path(out) / 'scenes', sum(n), seed, lists=dict(train=(0, n[0]), val=(n[0], sum(n))))
-    out, runs, results = Path(out), {}, {}
-    for name, recipe in recipes.items():
-        until = 'predictions' if recipe is list(recipes.values())[-1] else 'seeds'
-        runs[name] = run = run_pipeline(data, out / name.lower().replace(' + ', '-'), recipe, machine, until)
-        results[name] = (
-            _scores(run) | drawbacks(run) | (dict(sure=confident_share(run)) if until == 'predictions' else {})
-        )
-    draw_comparison(runs, out / 'comparison.png')
-    bound = recipe.changed(seg_labels='masks', seg_weights=str(run.weights.resolve()))
-    runs['fully supervised'] = run_pipeline(data, out / 'supervised', bound, machine)
-    write_json(out / 'results.json', results | {'fully supervised': _scores(runs['fully supervised'])})
+    out = Path(out)
+    folders = {name: out / name.lower().replace(' + ', '-') for name in recipes}
+    *others, method = (_Part(name, data, folders[name], recipe, 'seeds') for name, recipe in recipes.items())
+    method = replace(method, until='predictions')
+    weights = method.folder.resolve() / 'classifier' / 'weights.safetensors'
+    true_masks = method.recipe.changed(seg_labels='masks', seg_weights=str(weights))
+    bound = _Part('fully supervised', data, out / 'supervised', true_masks, 'predictions', after=weights)
+    if machine.workers >= 2 and world().size == 1 and machine.torch_device == 'cpu':
+        _side_by_side(method, [*others, bound], machine)
+    else:
+        for part in (*others, method, bound):
+            part(machine)
+    runs = {part.name: open_run(part.folder) for part in (*others, method, bound)}
+    results = {name: _scores(run) | drawbacks(run) for name, run in runs.items() if name != bound.name}
+    results[method.name]['sure'] = confident_share(runs[method.name])
+    draw_comparison({name: run for name, run in runs.items() if name != bound.name}, out / 'comparison.png')
+    write_json(out / 'results.json', results | {bound.name: _scores(runs[bound.name])})
     return runs
