@@ -81,7 +81,7 @@ def test_jpegs_handled(data, tmp_path):
 @pytest.mark.parametrize(
     'edit, message',
     [
-        (lambda t: t.replace('image,tags', 'file,label'), 'the first line must be image,tags'),
+        (lambda t: t.replace('image,tags', 'file,label'), 'the first line must name the columns image and tags'),
         (lambda t: t + t.splitlines()[1] + '\n', 'is listed twice'),
         (lambda t: t + '../secret.png,\n', 'leads out of the folder'),
         (lambda t: t + '/etc/x.png,\n', 'leads out of the folder'),
@@ -244,7 +244,7 @@ def test_stages_out_of_order(finished, tmp_path, fails):
         ('predict', 'train it: vwl segment'),
         ('segment', 'make them: vwl pseudo-labels'),
         ('pseudo-labels', 'train it: vwl irnet'),
-        ('evaluate', 'nothing was made to score'),
+        ('evaluate', 'nothing was made that can be scored'),
     ):
         assert message in fails(command, tmp_path / 'new', '--workers', '0', '--device', 'cpu')
 

@@ -138,6 +138,14 @@ def _choose(args, argv, quality):
     return choose(facts, quality, **{name: value for name, value in flags.items() if value})
 
 # %% ../../nbs/5_program/28_commands.ipynb #c2410aaa
+def _tell_ids(run):
+    "Print which number is which class in the masks of a run."
+    names = [f'{i} {name}' for i, name in enumerate(('background', *run.train.classes))]
+    print(
+        'numbers in the masks: ' + ', '.join(names[:21]) + (', ... in the order of the classes' if names[21:] else '')
+    )
+
+
 def finish(
     runs: dict,  # name -> evaluated run
     path: Path,  # of the report
@@ -161,6 +169,7 @@ def finish(
         m = read_json(run.metrics_path)
         head = f'mIoU on {m["images"]} of {m["of"]} images, {len(run.scored.classes) + 1} classes, maps of {whose}:'
         print(f'\n{head}\n{format_table(results_table(runs))}')
+    _tell_ids(run)
     print(f'report: {path}')
 
 # %% ../../nbs/5_program/28_commands.ipynb #c2411aaa
@@ -253,6 +262,7 @@ def predict(args: StageArgs):
     if world().first:
         write_overlays(run)
     print(args.stage.made(run))
+    _tell_ids(run)
     if unread:
         raise InputError(
             f'{args.photographs}: {len(unread)} of {len(unread) + len(run.val)} images could not be read, the others '
@@ -343,10 +353,9 @@ def evaluate(args: EvaluateArgs):
 
     run = open_run(args.run)
     if scores.evaluate(run, machine_of(args)) is None:
-        raise InputError(
-            f'{run.scored.root}: has no masks to score against, or nothing was made to score; put masks in its '
-            f'folder masks, or make seeds first: vwl seeds {run.folder}'
-        )
+        if not len(run.scored.masked()):
+            raise InputError(f'{run.scored.mask_folder}: has no masks of these images to score against; put some there')
+        raise InputError(f'{run.folder}: nothing was made that can be scored; make seeds first: vwl seeds {run.folder}')
     finish({run.folder.name: run}, run.report_path, args)
 
 

@@ -27,7 +27,10 @@ def _rows(path):
     try:
         names = [f.strip().lower() for f in next(rows, ())]
         if sorted(n for n in names if n in ('image', 'tags')) != ['image', 'tags']:
-            raise InputError(f'{path}: the first line must be image,tags and is {first.strip()!r}')
+            raise InputError(
+                f'{path}: the first line must name the columns image and tags, and is {first.strip()!r}; call the '
+                'column of file names image and that of tags tags (others may stay, and so may ; between columns)'
+            )
         image, value = names.index('image'), names.index('tags')
         for row in rows:
             if len(row) > len(names):

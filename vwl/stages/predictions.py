@@ -91,11 +91,11 @@ def _predict_these(run, weights, todo, machine, unread):
 
     seen = list(progress(parallel_map(_store, found(), min(workers - readers, len(todo)), run.folder), len(todo)))
     if seen and not any(seen):
+        where = f'all {len(seen)} images' if len(seen) > 1 else 'the image'
         machine.log.warning(
-            f'the network sees nothing but background in all {len(seen)} images. Either its labels '
-            'show no objects, or it has not learned: '
-            "look at the losses in segmentation/history.json, and whether its initial weights are of its style "
-            "(seg_weights, seg_style)"
+            f'the network sees nothing but background in {where}. Most often it was trained for too few steps '
+            '(--seg-steps; the losses are in segmentation/history.json). Else its labels show no objects, or its '
+            'initial weights are not of its style (--seg-weights, --seg-style)'
         )
 
 # %% ../../nbs/5_program/21_predictions.ipynb #58f7fe48
