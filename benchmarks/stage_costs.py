@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
+from vwl.crf import crf_device, named_crf
 from vwl.engine.processes import Machine
 from vwl.stages.images import masks_from_maps
 from vwl.stages.irnet import confident_mask
@@ -34,8 +35,9 @@ from vwl.data.voc import write_tags
 
 
 def of_size(folder, n, side, out):
-    "The first n photographs of a folder, with the given long side, as a folder."
-    images = read_folder(folder).select(range(n))
+    "n photographs of a folder, from all over it, with the given long side, as a folder."
+    images = read_folder(folder)
+    images = images.select(range(0, n * (len(images) // n), len(images) // n))
     (out / 'images').mkdir(parents=True)
     for i, name in enumerate(images.names):
         image = images.image(i)
@@ -44,33 +46,32 @@ def of_size(folder, n, side, out):
     return write_tags(out / 'tags.csv', [(f'{name}.jpg', images.tags(i)) for i, name in enumerate(images.names)]).parent
 
 
-def run_of(n, data, out, device, batch):
-    "{stage: (seconds, GFLOP, bytes)} for n images; the trainings see each of them once."
+def run_on(n, data, out, batch, **settings):
+    "A run with the paper's settings on the first n photographs; its trainings see each of them once, at rates of 0."
     names = read_folder(data).names[:n]
     out.mkdir(parents=True)
-    (out.parent / 'list.txt').write_text('\n'.join(names))
-    recipe = preset(
-        'paper',
-        weights='none',
-        irn_weights='none',
-        seg_weights='none',
-        train_list=str(out.parent / 'list.txt'),
-        epochs=1,
-        batch_size=batch,
-        irn_epochs=1,
-        irn_batch_size=batch,
-        seg_steps=n // batch,
-        seg_batch_size=batch,
-        lr_backbone=0.0,
-        lr_heads=0.0,
-        irn_lr=0.0,
-        seg_lr=0.0,
-    )
-    run, machine = make_run(data, out / 'run', recipe), Machine(device)
+    (out / 'list.txt').write_text('\n'.join(names))
+    once = dict(epochs=1, irn_epochs=1, seg_steps=n // batch)
+    sizes = dict(batch_size=batch, irn_batch_size=batch, seg_batch_size=batch)
+    weights = dict(weights='none', irn_weights='none', seg_weights='none')
+    rates = dict(lr_backbone=0.0, lr_heads=0.0, irn_lr=0.0, seg_lr=0.0)
+    recipe = preset('paper', train_list=str(out / 'list.txt'), **once | sizes | weights | rates | settings)
+    return make_run(data, out / 'run', recipe)
+
+
+def steps_of(run, machine):
+    "{name: function} of all stages in order, IRNet's labels apart."
     steps = {name: partial(stage, run, machine) for name, stage in STAGES.items()}
-    labels = dict(irnet_labels=partial(masks_from_maps, run, 'irnet/labels', confident_mask, machine))
+    device = crf_device(named_crf('irnet', run.recipe.seeds.crf_engine), machine.torch_device)
+    labels = partial(masks_from_maps, run, 'irnet/labels', confident_mask, machine, device)
     order = ['classifier', 'cams', 'seeds', 'irnet_labels', 'irnet', 'pseudo_labels', 'segmentation', 'predictions']
-    steps = {name: (steps | labels)[name] for name in order}
+    return {name: (steps | dict(irnet_labels=labels))[name] for name in order}
+
+
+def run_of(n, data, out, device, batch):
+    "{stage: (seconds, GFLOP, bytes)} for n images; the trainings see each of them once."
+    run = run_on(n, data, out, batch)
+    steps = steps_of(run, Machine(device))
     found, kept = (
         {},
         lambda: sum(f.stat().st_size for f in run.folder.rglob('*') if f.is_file() and f.suffix != '.safetensors'),
@@ -107,25 +108,7 @@ def memory(folder, long_side):
     with tempfile.TemporaryDirectory() as home:
         data = of_size(folder, 3, long_side, Path(home) / 'photographs')
         for n in 2, 3:
-            (Path(home) / f'{n}.txt').write_text('\n'.join(read_folder(data).names[:n]))
-            recipe = preset(
-                'paper',
-                weights='none',
-                irn_weights='none',
-                seg_weights='none',
-                train_list=str(Path(home) / f'{n}.txt'),
-                epochs=1,
-                batch_size=n,
-                irn_epochs=1,
-                irn_batch_size=n,
-                seg_steps=1,
-                seg_batch_size=n,
-                lr_backbone=0.0,
-                lr_heads=0.0,
-                irn_lr=0.0,
-                seg_lr=0.0,
-            )
-            run, machine = make_run(data, Path(home) / str(n), recipe), Machine('cpu')
+            run, machine = run_on(n, data, Path(home) / str(n), n), Machine('cpu')
             before = dict(classifier=(), irnet=('cams',), segmentation=('pseudo_labels',))
             for name, others in before.items():
                 for other in others:

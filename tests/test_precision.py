@@ -56,6 +56,7 @@ def test_compiled():
     "The same numbers, and the same names of weights."
     net = nn.Module()
     net.backbone = nn.Module()
+    net.backbone.wide = False
     net.backbone.stages = nn.ModuleList([nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())])
     x, names = torch.randn(2, 3, 9, 9), list(net.state_dict())
     before = net.backbone.stages[0](x)
