@@ -226,7 +226,7 @@ class DemoArgs:
     command: ClassVar[str] = 'demo'
     out: str = 'runs/demo'  # folder for pictures, runs and report
     seed: int = 1  # of pictures and training
-    machine: OmitArgPrefixes[MachineArgs] = field(default_factory=lambda: MachineArgs(workers=0))
+    machine: OmitArgPrefixes[MachineArgs] = field(default_factory=MachineArgs)
 
 # %% ../../nbs/5_program/27_arguments_of_commands.ipynb #a2225aaa
 _TABLES = arg(metavar='NAME...', help='tables, as listed; draw also takes run folders')
