@@ -119,14 +119,14 @@ class _Part:
 
 
 def _in_second_process(parts, machine, problem):
-    "Some parts in a process of their own; a mistake in the input is sent back."
+    "Some parts in a process of their own; what goes wrong is sent back."
     begin_worker()
     for part in parts:
         print_messages(lambda line: print(f'{part.name}: {line}', flush=True))
         try:
             part(machine)
-        except InputError as e:
-            problem.send(str(e))
+        except Exception as e:
+            problem.send(e)
             return
 
 
@@ -146,7 +146,7 @@ def _side_by_side(part, others, machine):
         second.terminate()
         second.join()
     if here.poll():
-        raise InputError(here.recv())
+        raise here.recv()
     if second.exitcode:
         raise InputError(
             f'demo: the second process ended with {second.exitcode} (out of memory?); the same command goes on, and '
