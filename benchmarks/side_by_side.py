@@ -248,6 +248,17 @@ def sweep(files):
     return published, ours, iter([0] * 100), 8
 
 
+def published_logits(net, images):
+    "Logits at three scales, and their maximum."
+    logits = [net.aspp(net.backbone(images))]
+    for scale in 0.5, 0.75:
+        small = F.interpolate(images, scale_factor=scale, mode='bilinear', align_corners=False)
+        logits.append(net.aspp(net.backbone(small)))
+    size = logits[0].shape[2:]
+    alike = [F.interpolate(l, size, mode='bilinear', align_corners=False) for l in logits[1:]]
+    return [*logits, torch.stack([logits[0], *alike]).amax(0)]
+
+
 def deeplab_step(files):
     "A step of DeepLabV2, 2 crops of 321 pixels at three scales."
     ours = to_device(DeepLabV2(RECIPE, 21), RECIPE, 'cpu').train()
@@ -259,13 +270,7 @@ def deeplab_step(files):
             group['first_lr'] = group['lr'] = 0.0
 
     def published(i):
-        logits = [net.aspp(net.backbone(images))]
-        for scale in 0.5, 0.75:
-            small = F.interpolate(images, scale_factor=scale, mode='bilinear', align_corners=False)
-            logits.append(net.aspp(net.backbone(small)))
-        size = logits[0].shape[2:]
-        alike = [F.interpolate(l, size, mode='bilinear', align_corners=False) for l in logits[1:]]
-        logits.append(torch.stack([logits[0], *alike]).amax(0))
+        logits = published_logits(net, images)
         loss = 0
         for l in logits:
             small = [Image.fromarray(y.numpy()).resize(l.shape[:1:-1], Image.Resampling.NEAREST) for y in labels]
@@ -288,13 +293,7 @@ def deeplab_prediction(files):
         x = torch.from_numpy((((np.asarray(images[i]) / 255.0 - MEAN) / STD).astype(np.float32)).transpose(2, 0, 1))[
             None
         ]
-        logits = [net.aspp(net.backbone(x))]
-        for scale in 0.5, 0.75:
-            small = F.interpolate(x, scale_factor=scale, mode='bilinear', align_corners=False)
-            logits.append(net.aspp(net.backbone(small)))
-        size = logits[0].shape[2:]
-        alike = [F.interpolate(l, size, mode='bilinear', align_corners=False) for l in logits[1:]]
-        largest = torch.stack([logits[0], *alike]).amax(0)
+        *_, largest = published_logits(net, x)
         return F.interpolate(largest, x.shape[2:], mode='bilinear', align_corners=False).softmax(1)[0].numpy()
 
     return published, lambda i: class_probabilities(ours, images[i]), turns(files), 1

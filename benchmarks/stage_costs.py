@@ -22,10 +22,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
-from vwl.crf import crf_device, named_crf
 from vwl.engine.processes import Machine
-from vwl.stages.images import masks_from_maps
-from vwl.stages.irnet import confident_mask
+from vwl.stages.irnet import make_confident_labels
 from vwl.stages.run import make_run
 from vwl.stages.table import STAGES
 from vwl.data.images import read_folder
@@ -62,8 +60,7 @@ def run_on(n, data, out, batch, **settings):
 def steps_of(run, machine):
     "{name: function} of all stages in order, IRNet's labels apart."
     steps = {name: partial(stage, run, machine) for name, stage in STAGES.items()}
-    device = crf_device(named_crf('irnet', run.recipe.seeds.crf_engine), machine.torch_device)
-    labels = partial(masks_from_maps, run, 'irnet/labels', confident_mask, machine, device)
+    labels = partial(make_confident_labels, run, machine)
     order = ['classifier', 'cams', 'seeds', 'irnet_labels', 'irnet', 'pseudo_labels', 'segmentation', 'predictions']
     return {name: (steps | dict(irnet_labels=labels))[name] for name in order}
 

@@ -78,6 +78,17 @@ def test_killed_run_goes_on(finished, tmp_path):
     } == set() and killed.keys() == whole.keys()
 
 
+def test_crf_where_the_network_is(finished, tmp_path):
+    """On another device than `cpu` the dense CRF is computed in the first process, on that device; `cpu:0` is one that
+    is there everywhere. The same masks come out.
+    """
+    data, run = finished
+    place = ['--workers', '2', '--device', 'cpu:0']  # the later flag counts
+    main(['run', str(data), '--out', str(tmp_path / 'run'), *WHOLE, *place])
+    for folder in 'seeds', 'irnet/labels', 'pseudo_labels', 'predictions':
+        assert contents(run / folder) == contents(tmp_path / 'run' / folder)
+
+
 def small_demo(out, workers=0, **settings):
     from vwl.apps.demo import run_demo
     from vwl.engine.processes import Machine

@@ -42,11 +42,11 @@ def named_crf(
 
 
 def crf_device(
-    settings: CRFSettings,  # see `named_crf`
+    engine: str,  # a key of `ENGINES`
     device: str,  # torch device
 ) -> str:
-    "The device that a CRF of some settings can work on: a GPU is of use to the engine torch alone."
-    return device if settings.engine == 'torch' else 'cpu'
+    "The device that an engine can work on: a GPU is of use to torch alone."
+    return device if engine == 'torch' else 'cpu'
 
 # %% ../nbs/2_refinement/03_crf.ipynb #a4fd405c
 def _positions(height, width, device):

@@ -40,16 +40,8 @@ class ASPP(nn.Module):
             nn.init.normal_(branch.weight, std=deviation)
             nn.init.zeros_(branch.bias)
 
-    def forward(self, features):  # (B, d, h, w) -> (B, n, h, w)
-        if torch.is_grad_enabled() and features.device.type == 'cpu' and features.shape[1] >= 2048:
-            return sum(_by_planes(branch, features.contiguous()) for branch in self.branches)
-        return sum(branch(features) for branch in self.branches)
-
-
-def _by_planes(convolution, x):
-    "A convolution plane by plane in memory: on a CPU the gradient of the widest, those of ResNets, is faster so."
-    c = convolution
-    return F.conv2d(x, c.weight.contiguous(), c.bias, c.stride, c.padding, c.dilation)
+    def forward(self, features):
+        return sum(branch(features) for branch in self.branches)  # (B, d, h, w) -> (B, n, h, w)
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #5d5f9c96
 def resize_input(

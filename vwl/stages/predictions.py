@@ -70,11 +70,9 @@ def _predict_these(run, weights, todo, machine, unread):
     require_intact(replace(run, folder=weights.parent.parent), [weights], 'segment')
     device = machine.torch_device
     net = load_segmentation(weights, r, len(run.val.classes) + 1, device)
-    workers = machine.workers
-    readers = workers // 2 if r.predictions.crf != 'none' else workers  # the others compute the CRF, and write
-
-    refines = r.predictions.crf != 'none'
-    here = refines and crf_device(named_crf(r.predictions.crf, r.seeds.crf_engine), device) != 'cpu'
+    workers, refines = machine.workers, r.predictions.crf != 'none'
+    readers = workers // 2 if refines else workers  # the others compute the CRF, and write
+    here = refines and crf_device(r.seeds.crf_engine, device) != 'cpu'
 
     def found():
         read = parallel_map(try_reading, map(run.single_image, todo), min(readers, len(todo)), run.folder)

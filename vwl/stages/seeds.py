@@ -46,6 +46,6 @@ def make_seeds(
     "Make masks by threshold into `seeds/cam/`, then by dense CRF into `seeds/crf/`."
     masks_from_maps(run, 'seeds/cam', threshold_mask, machine)
     if run.recipe.seeds.crf != 'none':
-        settings = named_crf(run.recipe.seeds.crf, run.recipe.seeds.crf_engine)
-        masks_from_maps(run, 'seeds/crf', crf_mask, machine, crf_device(settings, machine.torch_device))
+        device = crf_device(run.recipe.seeds.crf_engine, machine.torch_device)
+        masks_from_maps(run, 'seeds/crf', crf_mask, machine, device)
     write_stage_manifest(run, 'seeds')

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 import numpy as np
+from ..crf import crf_device
 from ..engine.processes import Machine
 from ..engine.settings import Recipe
-from .images import masks_from_maps
-from .irnet import confident_mask
+from .irnet import make_confident_labels
 from .run import Run
 from .choices import Choice, Quality, choose
 from .table import STAGES, stages_until
@@ -67,7 +67,7 @@ def _time(run, stages, machine):
 
     for stage in stages:
         if stage.name == 'irnet':
-            measure('irnet_labels', lambda: masks_from_maps(run, 'irnet/labels', confident_mask, machine))
+            measure('irnet_labels', lambda: make_confident_labels(run, machine))
         measure(stage.name, lambda stage=stage: stage(run, machine))
     return seconds
 
@@ -87,7 +87,8 @@ def expected_seconds(
             took = _time(few, stages, replace(machine, workers=0, log=quiet))
             if sum(took.values()) > LONG:
                 break
-    share, count, n = max(1, machine.workers), passes(run), len(few.train)
+    in_processes = crf_device(run.recipe.seeds.crf_engine, machine.torch_device) == 'cpu'
+    share, count, n = max(1, machine.workers * in_processes), passes(run), len(few.train)
     seconds = {stage.name: took[stage.name] / n * count[stage.name] for stage in stages}
     if 'seeds' in seconds:
         seconds['seeds'] /= share
