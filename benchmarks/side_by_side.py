@@ -101,7 +101,7 @@ def classifier_step(files):
         features = net.backbone(images)
         B, d, h, w = features.shape
         similarity = (
-            F.normalize(features, dim=1).flatten(2).transpose(1, 2).detach() @ F.normalize(net.codebook, dim=1).T
+            F.normalize(features, dim=1).flatten(2).transpose(1, 2).detach() @ F.normalize(net.words.codebook, dim=1).T
         )
         P = (r.words.tau * similarity).softmax(2)
         word_label = torch.zeros(B, r.words.n_words)
@@ -112,11 +112,11 @@ def classifier_step(files):
         for n in 1, 2, 4:
             pooled = pooled + F.max_pool2d(features, (h // n, w // n)).mean((2, 3))
         pooled = pooled / 5
-        centred = net.codebook - net.codebook.mean(1, keepdim=True)
+        centred = net.words.codebook - net.words.codebook.mean(1, keepdim=True)
         covariance = centred @ centred.T
         loss = F.multilabel_soft_margin_loss(net.class_head(pooled), labels)
-        loss = loss + F.multilabel_soft_margin_loss(net.word_head(features.mean((2, 3))), word_label)
-        loss = loss + F.multilabel_soft_margin_loss(net.frequency_head(P.sum(1)), labels)
+        loss = loss + F.multilabel_soft_margin_loss(net.words.word_head(features.mean((2, 3))), word_label)
+        loss = loss + F.multilabel_soft_margin_loss(net.words.frequency_head(P.sum(1)), labels)
         loss = loss + 0.5 * (covariance.norm() - covariance.diag().norm())
         optimizer.zero_grad()
         loss.backward()

@@ -116,7 +116,7 @@ def about_words(run):
     """How far a codebook came from its start, and how alike its words are: means of cosines, and of their sizes; how
     tight the words' regions are.
     """
-    book, r = F.normalize(load_classifier(run).codebook.detach()), run.recipe
+    book, r = F.normalize(load_classifier(run).words.codebook.detach()), run.recipe
     start = F.normalize(random_codebook(r.words.n_words, book.shape[1], torch.Generator().manual_seed(r.images.seed)))
     among = (book @ book.T)[~torch.eye(len(book), dtype=bool)].abs().mean()
     return dict(

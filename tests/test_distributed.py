@@ -48,7 +48,7 @@ def test_steps(steps, kind):
     worst = max(abs(a[k] - b[k]) / max(1, abs(a[k])) for a, b in zip(*losses) for k in a)
     assert worst < (1e-2 if kind == 'half' else 1e-5)
     if kind in ('learned', 'memory', 'frozen'):
-        assert np.abs(nets[0]['codebook'] - nets[1]['codebook']).max() < 1e-5
+        assert np.abs(nets[0]['words.codebook'] - nets[1]['words.codebook']).max() < 1e-5
     assert any(losses[0][0][k] != losses[0][-1][k] for k in losses[0][0])
 
 

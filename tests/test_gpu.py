@@ -116,7 +116,7 @@ def test_maps(place):
 def test_scores(place):
     def scores(device):
         found = scores_of_image(classifier(device), picture(9))
-        return [found.classes, found.words, found.frequencies]
+        return [found.classes, found.words.scores, found.words.classes]
 
     check(place, scores)
 

@@ -37,8 +37,8 @@ def tag_scores(
     for i in progress(range(len(images))):
         said = scores_of_image(net, working_image(images.image(i), run.recipe.images.cam_long_side))
         heads[''].append(said.classes)
-        if said.frequencies is not None:
-            heads['_words'].append(said.frequencies)
+        if said.words is not None and said.words.classes is not None:
+            heads['_words'].append(said.words.classes)
     seen, out = truth.any(0), dict(accuracy_none=float((~truth).mean()))
     for name, scores in heads.items():
         if not scores or not seen.any():
@@ -57,8 +57,9 @@ def found_words(
     "The share of each image's positions that each word has, by Eq. (4)."
     shares = []
     for i in progress(range(len(images))):
-        words = scores_of_image(net, working_image(images.image(i), long_side)).assignment.flatten().cpu()
-        shares.append(np.bincount(words.numpy(), minlength=len(net.codebook)) / len(words))
+        found = scores_of_image(net, working_image(images.image(i), long_side))
+        words = found.words.assignment.flatten().cpu()
+        shares.append(np.bincount(words.numpy(), minlength=len(net.words.codebook)) / len(words))
     return np.array(shares)
 
 

@@ -39,9 +39,9 @@ def image_words(
 ) -> ImageWords:
     "Eq. (2)-(4) on an image at its own size, and the mean feature of each word's region."
     features = net.backbone(to_tensor(image, device)[None]).float()
-    P = word_probabilities(features, net.codebook, net.recipe.words.tau)
+    P = word_probabilities(features, net.words.codebook, net.recipe.words.tau)
     words = assign_words(P)
-    means, counts = reconstruct_codebook(features, words, len(net.codebook))
+    means, counts = reconstruct_codebook(features, words, len(net.words.codebook))
     shown = counts > 0
     return ImageWords(
         words[0].cpu().numpy(),
@@ -105,9 +105,9 @@ def survey_words(
         return working_image(run.scored.image(chosen[i]), run.recipe.images.cam_long_side)
 
     found = [image_words(net, image(i), device) for i in progress(range(len(chosen)))]
-    counts = np.array([np.bincount(f.words.ravel(), minlength=len(net.codebook)) for f in found])
+    counts = np.array([np.bincount(f.words.ravel(), minlength=len(net.words.codebook)) for f in found])
     order = np.argsort(-counts.sum(0), kind='stable')
-    book = F.normalize(net.codebook.detach().float().cpu()[torch.from_numpy(order)], dim=1)
+    book = F.normalize(net.words.codebook.detach().float().cpu()[torch.from_numpy(order)], dim=1)
     cut = {
         int(q): _regions(lambda i: np.asarray(image(i)), found, q, regions) for q in order[:words] if counts[:, q].any()
     }

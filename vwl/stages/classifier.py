@@ -15,7 +15,7 @@ from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
 from ..errors import InputError
 from ..losses import base_rate_loss
-from ..models.backbone import load_weights, to_device
+from ..models.backbone import load_weights, read_weights, to_device
 from ..models.classifier import Classifier
 from ..models.training import collapse_warning, make_optimizer, train_step
 from .manifest import require_intact
@@ -100,5 +100,11 @@ def load_classifier(
         raise InputError(f'{run.weights}: not there yet; {train_first(run)}')
     require_intact(run, [run.weights], 'train DATA --out')
     net = Classifier(run.recipe, len(run.train.classes), weights='none')
-    load_weights(net, run.weights, spare=())
+    load_weights(net, run.weights, spare=(), state=_today(read_weights(run.weights)))
     return to_device(net, run.recipe, device).eval()
+
+
+def _today(state):
+    "Weights under their names of today: the parts of `VisualWords` once lay in the classifier itself."
+    earlier = ('codebook', 'word_head.weight', 'frequency_head.weight')
+    return {f'words.{k}' if k in earlier else k: v for k, v in state.items()}
