@@ -32,6 +32,8 @@ setup(
     install_requires=lines('requirements'),
     extras_require=dict(
         heic=lines('heic_requirements'),
+        timm=lines('timm_requirements'),
+        onnx=lines('onnx_requirements'),
         pydensecrf=lines('pydensecrf_requirements'),  # compiles
         test=lines('test_requirements'),
         dev=lines('test_requirements') + lines('pydensecrf_requirements'),

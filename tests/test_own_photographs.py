@@ -22,7 +22,8 @@ from vwl.data.images import read_folder
 from vwl.engine.arrays import load_label, save_label, voc_palette
 from vwl.engine.files import at_work
 from vwl.errors import InputError
-from vwl.models.backbone import build_backbone, read_weights
+from vwl.models.backbone import build_backbone
+from vwl.models.weights import read_weights
 from vwl.stages.run import open_run
 from conftest import SMALL, TINY, WHOLE
 

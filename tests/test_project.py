@@ -60,10 +60,10 @@ def test_metadata():
 
 def test_names_agree():
     "What the recipe offers by name is what there is."
-    from vwl.models.backbone import BACKBONES
+    from vwl.models.backbone import BACKBONES, STYLES
     from vwl.pooling import POOLING
     from vwl.crf import CRF_SETTINGS
-    from vwl.engine.settings import Backbone, Pooling, Recipe
+    from vwl.engine.settings import NETWORKS, Pooling, Recipe, Style
     from vwl.engine.setting_groups import list_settings
     from vwl.stages.table import CODEBOOKS, LABELS, POOLINGS
 
@@ -71,7 +71,8 @@ def test_names_agree():
     assert set(get_args(Pooling)) == set(POOLING) == set(POOLINGS)
     assert set(get_args(offered['words'])) == set(CODEBOOKS)
     assert set(get_args(offered['segmentation.labels'])) == set(LABELS)
-    assert set(get_args(Backbone)) == set(BACKBONES)
+    assert set(NETWORKS) == set(BACKBONES)
+    assert set(get_args(Style)) == set(STYLES)
     for name in 'crf', 'predictions.crf':
         assert set(get_args(offered[name])) == {*CRF_SETTINGS, 'none'}
 

@@ -45,7 +45,7 @@ from PIL import Image
 import PIL
 import vwl
 from safetensors.torch import save as save_tensors
-from vwl.models.backbone import read_weights
+from vwl.models.weights import read_weights
 from vwl.apps.arguments import data_settings
 from vwl.data.coco import prepare_coco
 from vwl.data.images import ImageSet, read_folder

@@ -194,9 +194,18 @@ class TrainingState:
         for row in values.tolist():
             for name, value in zip(terms[0], row):
                 if not math.isfinite(value):
-                    rates = ' and '.join(f'{g["first_lr"]:g}' for g in self.optimizer.param_groups)
-                    raise InputError(f'training: the loss became {value}; lower the learning rates (now {rates})')
+                    raise self._diverged(f'the loss became {value}')
                 self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def require_finite_weights(self):
+        "Raise `InputError` if the last step has spoiled the weights, which no loss has seen yet."
+        for name, v in self.net.state_dict().items():
+            if v.is_floating_point() and not v.isfinite().all():
+                raise self._diverged(f'{name} is no longer finite after the last step')
+
+    def _diverged(self, what):
+        rates = ' and '.join(f'{g["first_lr"]:g}' for g in self.optimizer.param_groups)
+        return InputError(f'training: {what}; lower the learning rates (now {rates})')
 
 # %% ../../nbs/5_program/08_trainer.ipynb #11396566
 class Trainer(TrainingState):

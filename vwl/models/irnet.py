@@ -58,8 +58,13 @@ def _cropped(maps, like):
     return [m[..., : like.shape[2], : like.shape[3]] for m in maps]
 
 # %% ../../nbs/2_refinement/05_irnet.ipynb #7b6050f7
+def _finest(strides):
+    "The stage whose grid is that of the edges: the last of the finest."
+    return max(i for i, s in enumerate(strides) if s == min(strides))
+
+
 class EdgeBranch(nn.Module):
-    "From the features of five stages to the logit of a class boundary."
+    "From the features of all stages to the logit of a class boundary."
 
     def __init__(
         self,
@@ -67,16 +72,16 @@ class EdgeBranch(nn.Module):
         strides: tuple[int, ...],  # of each stage
     ):
         super().__init__()
-        self.reduce = nn.ModuleList(_reduce(c, 32, 4, s // strides[1]) for c, s in zip(channels, strides))
-        self.read = nn.Conv2d(32 * len(channels), 1, 1)
+        self.reduce = nn.ModuleList(_reduce(c, 32, 4, s // min(strides)) for c, s in zip(channels, strides))
+        self.read, self.finest = nn.Conv2d(32 * len(channels), 1, 1), _finest(strides)
 
-    def forward(self, features):  # five (B, d_i, h_i, w_i) -> (B, h, w)
+    def forward(self, features):  # one (B, d_i, h_i, w_i) a stage -> (B, h, w)
         reduced = [reduce(f) for reduce, f in zip(self.reduce, features)]
-        return self.read(torch.cat(_cropped(reduced, reduced[1]), 1))[:, 0]
+        return self.read(torch.cat(_cropped(reduced, reduced[self.finest]), 1))[:, 0]
 
 # %% ../../nbs/2_refinement/05_irnet.ipynb #50a10e6c
 class DisplacementBranch(nn.Module):
-    "From the features of five stages to the way to the middle of the object, (dy, dx) in pixels of the edge map."
+    "From the features of all stages to the way to the middle of the object, (dy, dx) in pixels of the edge map."
 
     def __init__(
         self,
@@ -84,20 +89,21 @@ class DisplacementBranch(nn.Module):
         strides: tuple[int, ...],  # of each stage
     ):
         super().__init__()
-        widths, groups, ups = (
-            (64, 128, 256, 256, 256),
-            (8, 16, 16, 16, 16),
-            (1, 1, 1, strides[3] // strides[2], strides[4] // strides[2]),
-        )
+        self.fine = min(2, sum(s == min(strides) for s in strides))  # stages that are read on the edges' own grid
+        n_coarse, first_coarse = len(strides) - self.fine, strides[self.fine]
+        fine = (64, 128)[-self.fine :]
+        widths, groups = (*fine, *[256] * n_coarse), (*(w // 8 for w in fine), *[16] * n_coarse)
+        ups = [1] * self.fine + [s // first_coarse for s in strides[self.fine :]]
         self.reduce = nn.ModuleList(_reduce(*a) for a in zip(channels, widths, groups, ups))
-        self.climb = _reduce(768, 256, 16, strides[2] // strides[1])
-        self.read = nn.Sequential(_reduce(448, 256, 16), nn.Conv2d(256, 2, 1, bias=False))
+        self.climb = _reduce(256 * n_coarse, 256, 16, first_coarse // min(strides))
+        self.read = nn.Sequential(_reduce(sum(fine) + 256, 256, 16), nn.Conv2d(256, 2, 1, bias=False))
         self.register_buffer('mean', torch.zeros(2))
 
-    def forward(self, features):  # five (B, d_i, h_i, w_i) -> (B, 2, h, w)
-        d1, d2, *coarse = [reduce(f) for reduce, f in zip(self.reduce, features)]
+    def forward(self, features):  # one (B, d_i, h_i, w_i) a stage -> (B, 2, h, w)
+        reduced = [reduce(f) for reduce, f in zip(self.reduce, features)]
+        fine, coarse = reduced[: self.fine], reduced[self.fine :]
         up = self.climb(torch.cat(_cropped(coarse, coarse[0]), 1))
-        way = self.read(torch.cat(_cropped([d1, d2, up], d2), 1))
+        way = self.read(torch.cat(_cropped([*fine, up], fine[-1]), 1))
         return way if self.training else way - self.mean[None, :, None, None]
 
 # %% ../../nbs/2_refinement/05_irnet.ipynb #0304aa09
@@ -116,6 +122,7 @@ class IRNet(nn.Module):
             recipe.irnet.weights if weights is None else weights,
             frozen_stages=5,
             precision=recipe.arithmetic.precision,
+            style=recipe.style_of('irnet'),
             flag='--irn-weights',
         )
         shape = self.backbone.stage_channels, self.backbone.strides
@@ -132,7 +139,7 @@ class IRNet(nn.Module):
 
     @property
     def stride(self):
-        return self.backbone.strides[1]
+        return min(self.backbone.strides)
 
     def forward(self, images):  # (B, 3, H, W) -> logits (B, h, w), displacement (B, 2, h, w) or None
         with torch.no_grad():

@@ -15,8 +15,9 @@ from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
 from ..errors import InputError
 from ..losses import base_rate_loss
-from ..models.backbone import load_weights, read_weights, to_device
+from ..models.backbone import to_device
 from ..models.classifier import Classifier
+from ..models.weights import load_weights, read_weights
 from ..models.training import collapse_warning, make_optimizer, train_step
 from .manifest import require_intact
 from .run import Run, train_first

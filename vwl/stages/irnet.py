@@ -20,7 +20,8 @@ from ..engine.processes import Machine, world
 from ..engine.settings import Recipe
 from ..engine.trainer import Trainer, sgd
 from ..errors import InputError
-from ..models.backbone import load_weights, to_device
+from ..models.backbone import to_device
+from ..models.weights import load_weights
 from ..models.irnet import IRNet, confident_label, irnet_step
 from ..pixels import to_tensor, working_image
 from .cams import make_cams

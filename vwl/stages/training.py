@@ -89,6 +89,7 @@ def fit_network(run, stage, make_trainer, about, log, warn_after_epoch=lambda tr
 # %% ../../nbs/5_program/13_training.ipynb #e6acf233
 def save_network(run, stage, trainer, **more):
     "Store a trained network and its losses."
+    trainer.require_finite_weights()
     if world().first:
         path = run.network(stage)
         log_file(run, write_json(run.history_path(stage), dict(losses=trainer.history, steps=trainer.done, **more)))
