@@ -1,6 +1,6 @@
 "From image tags to pixel masks: visual words and hybrid pooling for weakly supervised segmentation."
 __version__ = "0.1.0"
-_PARTS = {"HybridPool2d": "vwl.pooling", "VisualWords": "vwl.visual_words"}
+_PARTS = {"HybridPool2d": "vwl.pooling", "VisualWords": "vwl.visual_words", "Segmenter": "vwl.apps.segmenter"}
 __all__ = [*_PARTS]
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Preset', 'RunArgs', 'TrainArgs', 'ImportCamsArgs', 'BEGIN', 'STAGE_COMMANDS', 'ExperimentsArgs', 'COMMANDS',
            'Workers', 'MachineArgs', 'WithSettings', 'as_args', 'StageArgs', 'EvaluateArgs', 'ExportCamsArgs',
-           'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'value_of', 'data_settings', 'parse']
+           'ExportArgs', 'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'value_of', 'data_settings', 'parse']
 
 # %% ../../nbs/5_program/27_arguments_of_commands.ipynb #a2204aaa
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -181,6 +181,18 @@ class ExportCamsArgs:
 
 
 @dataclass
+class ExportArgs:
+    "Write a run's trained network as a folder of its own, with a card; for programs without torch as ONNX too."
+
+    command: ClassVar[str] = 'export'
+    run: _RUN
+    out: Annotated[str, arg(metavar='DIR')]  # folder for model.safetensors, config.json and README.md
+    onnx: bool = False  # write model.onnx too, checked against torch
+    torch_export: bool = False  # write model.pt2 too, a program of torch.export, checked as well
+    machine: OmitArgPrefixes[Workers] = field(default_factory=Workers)
+
+
+@dataclass
 class SubmitArgs:
     """Predict VOC's test images and write the archive for its test server, checked. `vwl run` does so itself where the
     test images are there.
@@ -268,7 +280,16 @@ COMMANDS = {
     for kind in (
         *(DemoArgs, RunArgs, TrainArgs),
         *STAGE_COMMANDS.values(),
-        *(EvaluateArgs, PrepareArgs, CheckArgs, SubmitArgs, ExperimentsArgs, ImportCamsArgs, ExportCamsArgs),
+        *(
+            EvaluateArgs,
+            PrepareArgs,
+            CheckArgs,
+            SubmitArgs,
+            ExperimentsArgs,
+            ImportCamsArgs,
+            ExportCamsArgs,
+            ExportArgs,
+        ),
     )
 }
 

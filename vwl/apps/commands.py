@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FUNCTIONS', 'set_by_torchrun', 'workers_of', 'machine_of', 'run_folder', 'choose_settings', 'finish', 'run_all',
-           'train', 'run_stage', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams', 'evaluate',
-           'demo', 'experiments', 'function_of']
+           'train', 'run_stage', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams', 'export',
+           'evaluate', 'demo', 'experiments', 'function_of']
 
 # %% ../../nbs/5_program/28_commands.ipynb #c2404aaa
 import os
@@ -19,6 +19,7 @@ from vwl.apps.arguments import (
     DemoArgs,
     EvaluateArgs,
     ExperimentsArgs,
+    ExportArgs,
     ExportCamsArgs,
     ImportCamsArgs,
     PrepareArgs,
@@ -243,7 +244,7 @@ def predict(args: StageArgs):
     from vwl.apps.results_table import write_overlays
     from vwl.engine.processes import world
     from vwl.stages.predictions import predict_folder
-    from vwl.stages.run import open_network, open_run
+    from vwl.stages.run import is_exported, open_network, open_run
 
     unread = {}
     if (args.photographs is None) != (args.out is None):
@@ -256,6 +257,8 @@ def predict(args: StageArgs):
         run, unread, left_out = predict_folder(run, args.photographs, args.out, machine_of(args))
         for file, why in left_out.items():
             LOG.warning(f'left out: {file} ({why})')
+    elif is_exported(args.run):
+        raise InputError(f'{args.run}: an exported network has no images of its own; give --images and --out')
     else:
         run = open_run(args.run, **args.changes)
         args.stage(run, machine_of(args))
@@ -344,6 +347,19 @@ def export_cams(args: ExportCamsArgs):
     images = dict(train=run.train, scored=run.scored, val=run.val)[args.images]
     cams.export_cams(run.with_images(images), args.out, machine_of(args))
     print(f'{len(images)} maps: {args.out}')
+
+
+def export(args: ExportArgs):
+    "A trained network as a folder of its own."
+    from vwl.apps.export import export_network
+
+    graphs = export_network(args.run, args.out, args.onnx, args.torch_export)
+    print(f'network, settings and card: {args.out}')
+    for name, found in graphs.items():
+        print(
+            f'{args.out}/{name}: {100 * found["equal"]:.3f} % of the labels of {found["images"]} images are those of '
+            f'torch, probabilities at most {found["largest"]:.1g} apart'
+        )
 
 # %% ../../nbs/5_program/28_commands.ipynb #c2422aaa
 def evaluate(args: EvaluateArgs):
@@ -460,6 +476,7 @@ FUNCTIONS = {
     ExperimentsArgs: experiments,
     ImportCamsArgs: import_cams,
     ExportCamsArgs: export_cams,
+    ExportArgs: export,
 }
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'OTHER_SUFFIXES', 'FULL_PIXELS', 'MOST_PIXELS', 'MOST_OF_JPEG', 'TURNS', 'cannot_read', 'stem',
-           'orientation', 'read_image', 'image_size', 'find_images']
+           'orientation', 'upright', 'read_image', 'image_size', 'find_images']
 
 # %% ../../nbs/4_data/03_image_files.ipynb #84ea77c6
 import functools
@@ -125,6 +125,16 @@ def _explain(error, path):
     return InputError(f'{path}: not a readable image ({said}); replace it or remove its row from the table of tags')
 
 
+def upright(
+    image: Image.Image,  # of any mode
+    turn: Image.Transpose | None = None,  # how it has to be turned, if that is known; else its EXIF says so
+) -> Image.Image:  # mode RGB
+    "An image as RGB, turned as its EXIF says, transparency laid on white."
+    turn = TURNS.get(orientation(image)) if turn is None else turn
+    image = _as_rgb(image)
+    return image.transpose(turn) if turn is not None else image
+
+
 def read_image(
     path: Path | str,  # an image file of any format Pillow reads
 ) -> Image.Image:  # mode RGB, upright
@@ -136,8 +146,7 @@ def read_image(
                 image.draft('RGB', (math.ceil(image.width / n), math.ceil(image.height / n)))
                 n = _shrink(*image.size)
             turn = TURNS.get(orientation(image))
-            image = _as_rgb(_reduced(image, n) if n > 1 else image)
-            return image.transpose(turn) if turn is not None else image
+            return upright(_reduced(image, n) if n > 1 else image, turn)
     except (InputError, MemoryError):
         raise
     except Exception as e:  # a damaged file fails in many ways: OSError, SyntaxError, struct.error, KeyError, ...

@@ -8,6 +8,7 @@ __all__ = ['STYLES', 'BACKBONES', 'PixelForm', 'Backbone', 'resnet_stages', 'den
            'to_device']
 
 # %% ../../nbs/1_method/07_backbone.ipynb #4f0ae2cc
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +84,12 @@ class Backbone(nn.Module):
 
     def forward(self, images):  # (B, 3, H, W) -> (B, d, H/s, W/s) with s the last of `strides`
         with self.arithmetic(images):
-            with torch.no_grad():
-                images = self.in_fast_order(self.pixels.convert(images))
-                for stage in self.stages[: self.frozen_stages]:
-                    images = stage(images)
+            images = self.pixels.convert(images)
+            if self.frozen_stages:
+                with torch.no_grad():
+                    images = self.in_fast_order(images)
+                    for stage in self.stages[: self.frozen_stages]:
+                        images = stage(images)
             images = self.in_fast_order(images)
             for stage in self.stages[self.frozen_stages :]:
                 images = stage(images)
@@ -100,7 +103,10 @@ class Backbone(nn.Module):
         return images.contiguous(memory_format=torch.contiguous_format if by_planes else torch.channels_last)
 
     def arithmetic(self, images):
-        return torch.autocast(images.device.type, self.precision, self.precision != torch.float32)
+        "Half the digits, if that was asked for."
+        if self.precision == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(images.device.type, self.precision)
 
     def freeze_norms(self):
         "BatchNorm's weights and biases stop learning too."

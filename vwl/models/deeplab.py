@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['ASPP', 'resize_input', 'DeepLabV2', 'segmentation_loss', 'segmentation_optimizer', 'segmentation_step',
-           'class_probabilities', 'likely_classes', 'crf_label', 'load_segmentation']
+           'batch_probabilities', 'class_probabilities', 'likely_classes', 'crf_label', 'load_segmentation']
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #2318b2e7
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 import numpy as np
 import torch
@@ -44,6 +45,14 @@ class ASPP(nn.Module):
         return sum(branch(features) for branch in self.branches)  # (B, d, h, w) -> (B, n, h, w)
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #5d5f9c96
+def _scaled_sides(sides, scale):
+    "Sides times a scale, rounded down; in a graph that is exported, whose sides are open, in whole numbers."
+    if torch.compiler.is_exporting():
+        ratio = Fraction(scale).limit_denominator(1000)
+        return [side * ratio.numerator // ratio.denominator for side in sides]
+    return [max(1, int(side * scale)) for side in sides]
+
+
 def resize_input(
     images: Tensor,  # (B, 3, H, W)
     scale: float,  # above 0
@@ -52,7 +61,7 @@ def resize_input(
     "Resize a batch bilinearly for one of DeepLabV2's scales."
     if scale == 1:
         return images
-    size = [max(1, int(side * scale)) for side in images.shape[2:]]
+    size = _scaled_sides(images.shape[2:], scale)
     if by == 'factor' and min(images.shape[2:]) * scale >= 1:
         return F.interpolate(images, scale_factor=scale, mode='bilinear', align_corners=False)
     return F.interpolate(images, size, mode='bilinear', align_corners=False)
@@ -156,6 +165,18 @@ def segmentation_step(
     return dict(loss=sum(losses))
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #44e3c6f1
+def batch_probabilities(
+    net: DeepLabV2,  # trained, in evaluation mode
+    images: Tensor,  # (B, 3, H, W), normalised, on the network's device
+    flip: bool = False,  # with their mirror images, mean of both logits
+) -> Tensor:  # (B, n, H, W), sums to 1 over n
+    "What the network says of each pixel of images of one size."
+    logits = net(images)
+    if flip:
+        logits = (logits + net(images.flip(-1)).flip(-1)) / 2
+    return F.interpolate(logits.float(), images.shape[2:], mode='bilinear', align_corners=False).softmax(1)
+
+
 @torch.inference_mode()
 def class_probabilities(
     net: DeepLabV2,  # trained, in evaluation mode
@@ -164,12 +185,7 @@ def class_probabilities(
     device: str = 'cpu',  # of the network
 ) -> np.ndarray:  # (n, H, W) float32, sums to 1 over n
     "What the network says of each pixel of an image of any size."
-    x = to_tensor(image, device)[None]
-    logits = net(x)
-    if flip:
-        logits = (logits + net(x.flip(-1)).flip(-1)) / 2
-    full = F.interpolate(logits.float(), x.shape[2:], mode='bilinear', align_corners=False)
-    return full.softmax(1)[0].cpu().numpy()
+    return batch_probabilities(net, to_tensor(image, device)[None], flip)[0].cpu().numpy()
 
 # %% ../../nbs/3_segmentation/01_deeplab.ipynb #dbe12c6b
 def likely_classes(

@@ -63,14 +63,12 @@ def _beginning(path, state, own):
                 begins = '.'.join(parts[:i]) + '.'
                 found[begins] = found.get(begins, 0) + 1
     found[''] = sum(k in state for k in own)
-    most = max(found.values())
-    best = [b for b, n in found.items() if n == most]
-    if len(best) > 1 and '' not in best:
+    fitting = sorted(b for b, n in found.items() if n > len(own) / 2)
+    if len(fitting) > 1 and '' not in fitting:
         raise InputError(
-            f'{path}: holds several such networks, {" and ".join(sorted(best)[:3])}; store one of them in a file of '
-            'its own'
+            f'{path}: holds several such networks, {" and ".join(fitting[:3])}; store one of them in a file of its own'
         )
-    return '' if '' in best else best[0]
+    return '' if '' in fitting or not fitting else fitting[0]
 
 # %% ../../nbs/1_method/06_weights.ipynb #3ed6d41a
 def _mobilenet_name(key):
