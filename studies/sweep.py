@@ -4,9 +4,9 @@
     python studies/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small] [--results \
         nbs/7_results/stored/photographs]
 
-FOLDER has VOC's layout with tags.csv, DIR has mobilenetv2-imagenet-backbone.safetensors and
-densenet169-imagenet-backbone.safetensors. The whole list has every table with three seeds and both networks, where
-a GPU is; the small one, on a CPU, has what LISTS says. The list of words has the networks whose words are measured
+FOLDER has VOC's layout with tags.csv, DIR has the files that `NETWORKS` of vwl.apps.rows names. The whole list has
+every table with three seeds and the first two networks, where a GPU is; the small one, on a CPU, has what LISTS says,
+and the list of others two further networks. The list of words has the networks whose words are measured
 (Table 6, Figures 10-12); its figures belong into a folder of their own:
 
     python studies/sweep.py FOLDER --weights DIR --list words --out runs/words --results nbs/7_results/stored/words
@@ -54,8 +54,11 @@ LISTS = dict(  # (network, experiments, rows, seeds, fields), in the order in wh
         ('densenet169', ['table4'], HEADLINE, 3, {}),
         ('mobilenet_v2', ['table4'], ('GAP', 'HP'), 3, TWICE),
     ],
+    others=[
+        (network, ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 1, {}) for network in ('efficientnet_lite0', 'resnet50_c4')
+    ],
     words=[('mobilenet_v2', ['table6'], ('VWL-L', 'VWL-M'), 3, {}), ('mobilenet_v2', ['table6'], ('VWE',), 1, {})],
-    whole=[(network, MAPS, ROWS, 3, fields) for network in NETWORKS for fields in ({}, TWICE)],
+    whole=[(network, MAPS, ROWS, 3, fields) for network in ('mobilenet_v2', 'densenet169') for fields in ({}, TWICE)],
 )
 
 

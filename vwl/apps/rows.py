@@ -82,6 +82,10 @@ NETWORKS = dict(  # small networks of the photographs, beside preset `animals`: 
     densenet169=dict(
         backbone='densenet169', weights='densenet169-imagenet-backbone.safetensors', epochs=1, scales=(1.0,)
     ),
+    efficientnet_lite0=dict(
+        backbone='timm/tf_efficientnet_lite0', weights='timm-tf_efficientnet_lite0-imagenet.safetensors'
+    ),
+    resnet50_c4=dict(backbone='resnet50_c4', weights='resnet50-c4-imagenet-caffe.safetensors', style='stride-first'),
 )
 COCO_INIT = dict(seg_weights='deeplabv1_resnet101-coco.pth', seg_style='caffe')
 MASKED = dict(seg_labels='masks')
