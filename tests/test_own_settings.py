@@ -12,6 +12,7 @@ from vwl.apps.commands import choose_settings, machine_of, workers_of
 from vwl.data.datasets import DataSet, write_dataset
 from vwl.data.images import read_folder
 from vwl.engine.settings import preset
+from vwl.engine.processes import has_bfloat16
 from vwl.stages.choices import AMOUNTS, Facts, choose, facts_of
 from vwl.stages.run import open_run
 from conftest import WHOLE_SETTINGS
@@ -35,7 +36,7 @@ def test_chosen_told_and_stored(data, tmp_path, capsys):
     assert any(line.strip().startswith('--quality good: about') for line in said)
     assert f'numbers in the masks: 0 background, 1 {images.classes[0]}, ' in '\n'.join(said)
     stored = json.loads((tmp_path / 'run' / 'recipe.json').read_text())
-    facts = facts_of(images, gpu=False)
+    facts = facts_of(images, gpu=False, bfloat16=has_bfloat16())
     assert (stored['quality'], stored['facts']) == ('fast', vars(facts))
     rules = choose(facts, backbone='small', weights='none').recipe
     assert open_run(tmp_path / 'run').recipe == rules.changed(epochs=1, scales=(1.0,))  # flags come first

@@ -1,6 +1,7 @@
 "Half precision and compiled networks: the same training, up to rounding."
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 import pytest
 import torch
@@ -8,7 +9,10 @@ from torch import nn
 from vwl.models.backbone import to_device
 from vwl.data.images import read_folder
 from vwl.engine.settings import preset
-from vwl.stages.classifier import classifier_trainer
+from vwl.models.deeplab import load_segmentation
+from vwl.stages.classifier import classifier_trainer, load_classifier
+from vwl.stages.irnet import load_irnet
+from vwl.stages.run import open_network
 
 
 def trained(data, **settings):
@@ -62,3 +66,14 @@ def test_compiled():
     before = net.backbone.stages[0](x)
     to_device(net, SimpleNamespace(arithmetic=SimpleNamespace(channels_last=True, compile=True)), 'cpu')
     assert torch.allclose(net.backbone.stages[0](x), before, atol=1e-6) and list(net.state_dict()) == names
+
+
+def test_inference(finished):
+    "Trained networks compute in the precision that is asked for them; the trainings' is another setting."
+    run = open_network(finished[1])
+    half = replace(run, recipe=run.recipe.changed(inference_precision='bfloat16'))
+    assert half.recipe.arithmetic.precision == 'float32'
+    weights, n = run.network('segmentation'), len(run.train.classes) + 1
+    for load in load_classifier, lambda r: load_segmentation(weights, r.recipe, n):
+        assert [load(r).backbone.precision for r in (run, half)] == [torch.float32, torch.bfloat16]
+    assert load_irnet(half).backbone.precision == torch.float32  # its labels move with the digits

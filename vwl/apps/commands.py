@@ -129,13 +129,15 @@ def _choose(args, argv, quality):
     "What is chosen for a folder that no run was begun on."
     from vwl.data.findings import require_readable
     from vwl.data.images import read_folder
+    from vwl.engine.processes import has_bfloat16
     from vwl.stages.choices import choose, facts_of
 
     asked = args.settings.images
     images = read_folder(find_data(args.folder), asked.classes, asked.train_list)
     require_readable(images)
     flags = {name: value_of(argv, f'--{name}', None) for name in ('backbone', 'weights', 'words')}
-    facts = facts_of(images, gpu=not machine_of(args).torch_device.startswith('cpu'))
+    device = machine_of(args).torch_device
+    facts = facts_of(images, not device.startswith('cpu'), has_bfloat16(device))
     return choose(facts, quality, **{name: value for name, value in flags.items() if value})
 
 # %% ../../nbs/5_program/28_commands.ipynb #c2410aaa

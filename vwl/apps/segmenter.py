@@ -91,7 +91,7 @@ class Segmenter(ModelHubMixin):
     ):
         self.run, self.recipe, self.device = run, run.recipe, pick_device(device)
         if precision is not None:
-            self.recipe = self.recipe.changed(precision=precision)
+            self.recipe = self.recipe.changed(precision=precision, inference_precision='trained')
         self.classes = ('background', *run.train.classes)
         weights = run.network('segmentation')
         if not weights.exists():

@@ -54,6 +54,9 @@ class ArithmeticSettings(Group):
     precision: Literal['float32', 'bfloat16', 'float16'] = Field(
         'float32', description='of the backbones; heads, words, losses, maps and the random walk keep float32'
     )
+    inference_precision: Literal['trained', 'float32', 'bfloat16', 'float16'] = Field(
+        'trained', description="of trained backbones that make maps or predict; IRNet's edges are computed as trained"
+    )
     channels_last: bool = Field(
         True, description='order in memory: all channels of a pixel side by side where that is faster'
     )
@@ -340,6 +343,11 @@ class Recipe(Groups):
     walk: WalkSettings = WalkSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
     predictions: PredictionSettings = PredictionSettings()
+
+    def for_inference(self) -> 'Recipe':
+        "The same settings with the precision of trained classifiers and DeepLabV2s."
+        precision = self.arithmetic.inference_precision
+        return self if precision == 'trained' else self.changed(precision=precision)
 
     def style_of(
         self,

@@ -222,6 +222,6 @@ def load_segmentation(
             f'{path}: a network for {min(found)} classes with background, but here are {n_classes}; give the '
             'network of this data set, or start from it with --seg-weights'
         )
-    net = DeepLabV2(recipe, n_classes, 'none')
+    net = DeepLabV2(recipe.for_inference(), n_classes, 'none')
     load_weights(net, path, spare=(), state=state)
     return to_device(net, recipe, device).eval()

@@ -29,6 +29,7 @@ class Facts:
     classes: int  # that are tagged
     long_side: int  # median of the photographs' long sides, pixels
     gpu: bool  # whether there is a GPU
+    bfloat16: bool = False  # whether the machine computes with half the digits itself
 
     @property
     def few(self) -> bool:
@@ -39,11 +40,12 @@ class Facts:
 def facts_of(
     images: ImageSet,  # to learn from
     gpu: bool,  # whether there is a GPU
+    bfloat16: bool = False,  # whether the machine computes with it itself, see `has_bfloat16`
 ) -> Facts:
     "Count a folder's photographs and classes, and look how large the photographs are."
     some = dict.fromkeys(np.linspace(0, len(images) - 1, 50).astype(int).tolist())
     sides = [max(image_size(Path(images.root) / images.files[i])) for i in some]
-    return Facts(len(images), len(images.classes), int(np.median(sides)), gpu)
+    return Facts(len(images), len(images.classes), int(np.median(sides)), gpu, bfloat16)
 
 # %% ../../nbs/5_program/24_settings_by_rule.ipynb #c0110aaa
 @dataclass(frozen=True)
@@ -123,6 +125,11 @@ def _words(facts, amount, given):
     return dict(words=kind, n_words=_between(2, 12.8 * facts.classes / 16, 32) * 16)
 
 # %% ../../nbs/5_program/24_settings_by_rule.ipynb #c0116aaa
+def _arithmetic(facts, amount, given):
+    "Half the digits for maps and predictions where the machine computes with them."
+    return dict(inference_precision='bfloat16') if facts.bfloat16 else {}
+
+
 def _maps(facts, amount, given):
     "Scales of the images; all of them mirrored too."
     return dict(scales=amount.scales, flip=True)
@@ -171,6 +178,12 @@ RULES = (
     Rule('training', _epochs, 'a fixed number of images is seen; few photographs are seen more often', ''),
     Rule('rates', _rates, "the paper's are too high for small networks", 'search_photos.py, in 7_results/09_cams'),
     Rule('words', _words, 'few photographs a class teach few words; thirteen a class as in the paper', ''),
+    Rule(
+        'arithmetic',
+        _arithmetic,
+        'maps and predictions in half the digits, where the machine has them, score the same',
+        '8_guides/04_scale',
+    ),
     Rule('maps', _maps, 'larger scales find small things and cost most', '7_results/09_cams'),
     Rule('thresholds', _thresholds, 'maps of small networks are wider', '8_guides/01_own_photographs'),
     Rule(

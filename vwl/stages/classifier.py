@@ -100,7 +100,7 @@ def load_classifier(
     if not run.weights.exists():
         raise InputError(f'{run.weights}: not there yet; {train_first(run)}')
     require_intact(run, [run.weights], 'train DATA --out')
-    net = Classifier(run.recipe, len(run.train.classes), weights='none')
+    net = Classifier(run.recipe.for_inference(), len(run.train.classes), weights='none')
     load_weights(net, run.weights, spare=(), state=_today(read_weights(run.weights)))
     return to_device(net, run.recipe, device).eval()
 
