@@ -128,5 +128,6 @@ def result_path(out, name, row, recipe, key):
     def plain(text):
         return re.sub(r'[^a-z0-9.]+', '-', text.lower()).strip('-')
 
-    path = Path(out) / 'results' / name / f'{plain(row)}_{recipe.network.backbone}_seed{recipe.images.seed}.json'
+    network = recipe.network.backbone.replace('/', '-')  # of timm
+    path = Path(out) / 'results' / name / f'{plain(row)}_{network}_seed{recipe.images.seed}.json'
     return path if not path.exists() or read_json(path).get('key') == key else path.with_stem(f'{path.stem}_{key[:6]}')

@@ -117,6 +117,9 @@ def _create(name, output_stride, dilated):
     if not timm.is_model(name):
         near = _nearest(name)
         raise InputError(f'timm has no network {name!r}' + (f'; {", ".join(near)}?' if near else ''))
+    plain, _, tag = name.partition('.')
+    if tag and name not in (known := timm.list_pretrained(f'{plain}.*')):
+        raise InputError(f'timm has no weights {tag!r} of {plain}; there are {", ".join(known[:5]) or "none"}')
     settings = [dict(output_stride=output_stride), dict(dynamic_img_size=True), {}]
     for more in settings if output_stride in (8, 16) else settings[1:]:
         try:
