@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 # the published CRF, which some tests compare with, has to be compiled
 EXTRAS := $(if $(shell command -v g++ || command -v c++ || command -v clang++),dev,test)
 
-.PHONY: demo test docs lab export clean
+.PHONY: demo test lowest docs lab export clean
 
 $(VENV)/installed: settings.ini setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,15 @@ test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 
+## tests with the lowest versions of the libraries that settings.ini allows, in an environment of their own
+lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-lowest/bin/python tests/lowest.py > $(VENV)-lowest/versions.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet -r $(VENV)-lowest/versions.txt
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n 2 --dist loadfile $(addprefix tests/test_,$(addsuffix .py,\
+		golden properties crf precision own_settings own_photographs segmenter datasets experiments report))
+
 ## the site, from the notebooks as they are stored: _site/index.html
 docs: $(VENV)/installed
 	rm -rf build/docs
@@ -40,4 +49,4 @@ export: $(VENV)/installed
 	$(BIN)/nbdev-clean
 
 clean:
-	rm -rf $(VENV) runs _site build *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest runs _site build *.egg-info
