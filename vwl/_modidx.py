@@ -162,6 +162,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'vwl/apps/export.py'),
                                  'vwl.apps.export.ImagesToProbabilities.forward': ( '3_segmentation/export.html#imagestoprobabilities.forward',
                                                                                     'vwl/apps/export.py'),
+                                 'vwl.apps.export._about': ('3_segmentation/export.html#_about', 'vwl/apps/export.py'),
                                  'vwl.apps.export._for_graphs': ('3_segmentation/export.html#_for_graphs', 'vwl/apps/export.py'),
                                  'vwl.apps.export._runner': ('3_segmentation/export.html#_runner', 'vwl/apps/export.py'),
                                  'vwl.apps.export.compare_graph': ('3_segmentation/export.html#compare_graph', 'vwl/apps/export.py'),

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from .segmenter import Segmenter
-from ..engine.files import atomic_path, read_json
+from ..engine.files import atomic_path, read_json, write_json
 from ..errors import InputError
 from ..models.deeplab import batch_probabilities
 from ..pixels import MEAN, STD
+from ..stages.run import is_exported
 
 # %% ../../nbs/3_segmentation/04_export.ipynb #7dca5a91
 class ImagesToProbabilities(nn.Module):
@@ -152,7 +153,7 @@ def require_equal(
 def model_card(
     segmenter: Segmenter,  # what the card is about
     described: dict,  # what `recipe.json` of its run holds
-    scores: dict,  # what `metrics.json` holds; empty if nothing was scored
+    scores: dict[str, dict],  # name -> 'title', 'miou' and 'depends_on'; empty if nothing was scored
     graphs: dict[str, dict] | None = None,  # file -> `compare_graph`'s
 ) -> str:  # Markdown, with the Hub's front matter
     "What the README of an exported network says."
@@ -164,12 +165,12 @@ def model_card(
     )
     lines += [
         f'Segments {", ".join(segmenter.classes[1:])}. DeepLabV2 on {r.segmentation.backbone}, trained by vwl from '
-        f'{learned} of {data.get("images", "?")} images.'
+        f'{learned}' + (f' of {data["images"]} images.' if data.get('images') else '.')
     ]
     lines += ['', '## Use', '', '```python', 'import vwl', '', f"segmenter = vwl.Segmenter.from_pretrained('{name}')"]
     lines += ["found = segmenter('photograph.jpg')", 'found.mask, found.shares(), found.overlay()', '```', '']
     lines += ['Ids in masks: ' + ', '.join(f'{i} {c}' for i, c in enumerate(segmenter.classes)) + '.', '']
-    measured = [v for v in scores.values() if isinstance(v, dict) and 'miou' in v and v.get('title')]
+    measured = scores.values()
     lines += ['## Scores', '', '| | mIoU, % | depends on |', '|---|---|---|'] if measured else []
     lines += [f'| {v["title"]} | {100 * v["miou"]:.1f} | {v["depends_on"]} |' for v in measured]
     lines += [''] if measured else ['It was scored on no true masks.', '']
@@ -202,6 +203,17 @@ def sample_images(
     return [*pixels, pixels[0][: len(pixels[0]) * 3 // 4], pixels[-1][:, : pixels[-1].shape[1] * 2 // 3]]
 
 
+def _about(folder):
+    "What `recipe.json` of a network's run holds, and its scores; an exported one's settings say the same."
+    if is_exported(folder):
+        stored = read_json(folder / 'config.json')
+        return stored, stored.get('scores', {})
+    metrics = read_json(folder / 'metrics.json') if (folder / 'metrics.json').exists() else {}
+    scores = {k: v for k, v in metrics.items() if isinstance(v, dict) and 'miou' in v and 'title' in v}
+    kept = {k: {name: v[name] for name in ('title', 'miou', 'depends_on')} for k, v in scores.items()}
+    return read_json(folder / 'recipe.json'), kept
+
+
 def export_network(
     folder: Path | str,  # run folder, or an exported network's
     out: Path | str,  # folder to write
@@ -215,8 +227,7 @@ def export_network(
         raise InputError(f'{out}: is a run folder; give another --out')
     if out.exists() and any(out.iterdir()) and not (out / 'config.json').exists():
         raise InputError(f'{out}: has other files; give a new folder as --out')
-    described = read_json(folder / 'recipe.json') if (folder / 'recipe.json').exists() else {}
-    scores = read_json(folder / 'metrics.json') if (folder / 'metrics.json').exists() else {}
+    described, scores = _about(folder)
     out.mkdir(parents=True, exist_ok=True)
     graphs, wanted = {}, [('model.onnx', export_onnx)] * onnx + [('model.pt2', export_program)] * program
     if wanted:
@@ -230,4 +241,7 @@ def export_network(
     with atomic_path(out / 'README.md') as p:
         p.write_text(card, encoding='utf-8')
     segmenter.save_pretrained(out)
+    stored = read_json(out / 'config.json')
+    stored['data']['images'] = described.get('data', {}).get('images')
+    write_json(out / 'config.json', stored | dict(scores=scores))
     return graphs
