@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import ModelHubMixin
 from PIL import Image
 from safetensors.torch import save_file
+import vwl
 from .overlays import overlay_label
 from ..crf import crf_device, named_crf
 from ..data.image_files import read_image, upright
@@ -180,7 +181,7 @@ class Segmenter(ModelHubMixin):
 
     def config(self) -> dict:
         "What is stored beside the weights."
-        versions = dict(vwl=__import__('vwl').__version__, torch=torch.__version__)
+        versions = dict(vwl=vwl.__version__, torch=torch.__version__)
         return dict(
             format=FORMAT,
             library='vwl',

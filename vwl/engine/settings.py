@@ -80,7 +80,13 @@ def _check_backbone(group):
         resnet = group.backbone.startswith('resnet')
         need(resnet, 'style', 'torchvision for backbones other than ResNets', group.style)
         own = "torchvision with torchvision's ImageNet weights; give a file of weights for another style"
-        need(group.weights not in ('imagenet', 'classifier'), 'style', own, group.style)
+        need(group.weights != 'imagenet', 'style', own, group.style)
+        need(
+            group.weights != 'classifier',
+            'style',
+            "left out with the classifier's weights, whose style it is",
+            group.style,
+        )
 
 
 class NetworkSettings(Group):

@@ -16,7 +16,7 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 from ..errors import InputError
-from .weights import caffe_weights, load_weights, read_weights
+from .weights import CLASSIFIER, caffe_weights, load_weights, read_weights
 from ..pixels import MEAN, STD
 
 # %% ../../nbs/1_method/07_backbone.ipynb #ac25b6c8
@@ -322,7 +322,7 @@ def _imagenet_state(name, flag):
 # %% ../../nbs/1_method/07_backbone.ipynb #79a1abb5
 def _fill(net, name, weights, state, flag):
     "Weights of a file, or torchvision's, into a network of `BACKBONES`."
-    kind, spare = BACKBONES[name], ('fc.', 'classifier.', 'head.')
+    kind, spare = BACKBONES[name], CLASSIFIER
     if name.endswith('_c4'):
         spare += ('layer4.',)  # of a whole ResNet's file
     if weights == 'imagenet':
@@ -345,7 +345,7 @@ def _cut(name, style, output_stride, dilated):
     strides = set_output_stride(stages, kind.strides, min(output_stride, kind.strides[-1]), dilated)
     return net, stages, strides, kind.channels, style_of.pixels
 
-
+# %% ../../nbs/1_method/07_backbone.ipynb #57b57d38
 def build_backbone(
     name: str,  # a key of `BACKBONES`, or 'timm/' and a name of timm
     weights: Path

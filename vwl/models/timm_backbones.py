@@ -110,7 +110,7 @@ def _nearest(name):
     plain = name.partition('.')[0]
     return difflib.get_close_matches(plain, timm.list_models(), 3, 0.5)
 
-
+# %% ../../nbs/1_method/08_timm_backbones.ipynb #db29a104
 def _create(name, output_stride, dilated):
     "A network of timm with random weights, at an output stride if it has a finer one than its own."
     timm = _import_timm()
@@ -143,7 +143,7 @@ def _create(name, output_stride, dilated):
         ) from None
     return net, found
 
-
+# %% ../../nbs/1_method/08_timm_backbones.ipynb #71ca4081
 def _chosen(found):
     "Indices of the features that are taken: those from stride 4 on, or four if all have one stride."
     strides = [s for _, s in found]
@@ -179,7 +179,7 @@ def _load(net, name, weights, state, flag):
                 f'and give the file with {flag}'
             ) from None
     try:
-        load_weights(net, weights, ('fc.', 'classifier.', 'head.', 'head_dist.'), state)
+        load_weights(net, weights, state=state)
     except InputError:
         convert = getattr(sys.modules[type(net).__module__], 'checkpoint_filter_fn', None)
         if convert is None:
@@ -190,9 +190,9 @@ def _load(net, name, weights, state, flag):
             state = None
         if not state:
             raise
-        load_weights(net, weights, ('fc.', 'classifier.', 'head.', 'head_dist.'), state)
+        load_weights(net, weights, state=state)
 
-
+# %% ../../nbs/1_method/08_timm_backbones.ipynb #539a453f
 def timm_backbone(
     name: str,  # of timm, with or without a tag of its weights
     weights: Path | str = 'imagenet',  # 'imagenet' = timm's own, 'none', or a file
