@@ -34,6 +34,7 @@ setup(
         heic=lines('heic_requirements'),
         timm=lines('timm_requirements'),
         onnx=lines('onnx_requirements'),
+        formats=lines('formats_requirements'),
         pydensecrf=lines('pydensecrf_requirements'),  # compiles
         test=lines('test_requirements'),
         dev=lines('test_requirements') + lines('pydensecrf_requirements'),

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Preset', 'RunArgs', 'TrainArgs', 'ImportCamsArgs', 'BEGIN', 'STAGE_COMMANDS', 'ExperimentsArgs', 'COMMANDS',
            'Workers', 'MachineArgs', 'WithSettings', 'as_args', 'StageArgs', 'EvaluateArgs', 'ExportCamsArgs',
-           'ExportArgs', 'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'value_of', 'data_settings', 'parse']
+           'ExportArgs', 'SubmitArgs', 'PrepareArgs', 'CheckArgs', 'DemoArgs', 'ImportArgs', 'ExportMasksArgs',
+           'value_of', 'data_settings', 'parse']
 
 # %% ../../nbs/5_program/27_arguments_of_commands.ipynb #a2204aaa
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -240,6 +241,38 @@ class DemoArgs:
     seed: int = 1  # of pictures and training
     machine: OmitArgPrefixes[MachineArgs] = field(default_factory=MachineArgs)
 
+# %% ../../nbs/5_program/27_arguments_of_commands.ipynb #cf5dc4ba
+@dataclass
+class ImportArgs:
+    """Write tags and masks of a tool for annotation as a folder that vwl run reads. FORMAT: folders, csv,
+    label-studio, cvat, coco, labelme, voc, hugging-face, or any that datumaro reads. Photographs are linked.
+    """
+
+    command: ClassVar[str] = 'import'
+    format: Annotated[Positional[str], arg(metavar='FORMAT')]  # as named above
+    source: Annotated[Positional[str], arg(metavar='SOURCE')]  # the exported file, or its folder
+    out: Annotated[str, arg(metavar='FOLDER')]  # folder to write
+    images: Annotated[str | None, arg(metavar='DIR')] = None  # where the photographs lie; none = beside SOURCE
+    classes: tuple[str, ...] = ()  # the classes to keep; none = all
+    copy: bool = False  # copy the photographs instead of linking them
+
+
+@dataclass
+class ExportMasksArgs:
+    """Write masks of a run, or of a folder, for a tool in which a person corrects them; vwl import reads what comes
+    back.
+    """
+
+    command: ClassVar[str] = 'export-masks'
+    source: Annotated[Positional[str], arg(metavar='RUN|FOLDER')]  # a run, or a folder with masks
+    format: Literal['coco', 'cvat', 'label-studio', 'labelme', 'png']  # whose form
+    out: Annotated[str, arg(metavar='DIR')]  # folder to write
+    masks: str = ''  # of a run: cam, crf, pseudo, segmentation or segmentation_crf; none = what DeepLabV2 learns from
+    polygons: Annotated[float | None, arg(metavar='PIXELS')] = None  # polygons, at most so far off; none = pixels
+    images: Annotated[str | None, arg(metavar='DIR')] = None  # photographs that vwl predict made masks of
+    predicted: Annotated[str | None, arg(metavar='DIR')] = None  # those masks: its --out
+    address: str = '/data/local-files/?d='  # what Label Studio puts before the names of photographs
+
 # %% ../../nbs/5_program/27_arguments_of_commands.ipynb #a2225aaa
 _TABLES = arg(metavar='NAME...', help='tables, as listed; draw also takes run folders')
 ExperimentsArgs = make_dataclass(
@@ -289,6 +322,8 @@ COMMANDS = {
             ImportCamsArgs,
             ExportCamsArgs,
             ExportArgs,
+            ImportArgs,
+            ExportMasksArgs,
         ),
     )
 }

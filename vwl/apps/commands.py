@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FUNCTIONS', 'set_by_torchrun', 'workers_of', 'machine_of', 'run_folder', 'choose_settings', 'finish', 'run_all',
-           'train', 'run_stage', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams', 'export',
-           'evaluate', 'demo', 'experiments', 'function_of']
+           'train', 'run_stage', 'predict', 'submit', 'prepare', 'check', 'import_cams', 'export_cams',
+           'import_annotations', 'export_masks', 'export', 'evaluate', 'demo', 'experiments', 'function_of']
 
 # %% ../../nbs/5_program/28_commands.ipynb #c2404aaa
 import os
@@ -21,6 +21,8 @@ from vwl.apps.arguments import (
     ExperimentsArgs,
     ExportArgs,
     ExportCamsArgs,
+    ExportMasksArgs,
+    ImportArgs,
     ImportCamsArgs,
     PrepareArgs,
     RunArgs,
@@ -351,6 +353,29 @@ def export_cams(args: ExportCamsArgs):
     print(f'{len(images)} maps: {args.out}')
 
 
+def import_annotations(args: ImportArgs):
+    "Annotations of another tool as a folder."
+    from vwl.data.annotated import write_annotated
+    from vwl.data.formats_in import read_annotations
+
+    found = read_annotations(args.format, args.source)
+    print(f'folder: {write_annotated(found, args.out, args.images, args.classes, args.copy)}')
+
+
+def export_masks(args: ExportMasksArgs):
+    "Masks for another tool."
+    from vwl.apps.mask_export import find_masks
+    from vwl.data.formats_out import write_masks
+
+    found = find_masks(args.source, args.masks, args.images, args.predicted)
+    classes, root = found.images.classes, found.images.root
+    written = write_masks(found, classes, root, args.format, args.out, args.polygons, args.address)
+    print(f'{written.images} images, {written.regions} regions: {args.out}')
+    if written.different:
+        share = written.different / written.pixels
+        print(f'polygons changed {share:.2%} of the pixels, {written.most:.2%} of an image at most')
+
+
 def export(args: ExportArgs):
     "A trained network as a folder of its own."
     from vwl.apps.export import export_network
@@ -479,6 +504,8 @@ FUNCTIONS = {
     ImportCamsArgs: import_cams,
     ExportCamsArgs: export_cams,
     ExportArgs: export,
+    ImportArgs: import_annotations,
+    ExportMasksArgs: export_masks,
 }
 
 

@@ -21,7 +21,7 @@ from ..stages.run import image_sets, make_run
 from ..engine.processes import Machine
 from ..stages.pipeline import run_pipeline
 from ..engine.settings import Recipe, preset
-from ..stages.table import STAGES, stage_of, stages_after
+from ..stages.table import LABELS, STAGES, stage_of, stages_after
 from .measures import measure
 from .rows import EXPERIMENTS, chosen_rows, row_recipe
 from .stored_results import data_key, differing, result_path, run_key, stored_result, stored_results
@@ -34,7 +34,7 @@ def shared_stages(
     "The stages that both make alike; none if their classifiers differ."
     changed = [name for name, value in recipe.flat().items() if value != other[name]]
     first = {stage_of(name).name for name in changed}
-    if 'masks' in (recipe.segmentation.labels, other.segmentation.labels) or 'classifier' in first:
+    if 'classifier' in first or any(LABELS[r.segmentation.labels].masks for r in (recipe, other)):
         return []
     gone = {later for name in first for r in (recipe, other) for later in stages_after(r, name)}
     return [name for name in STAGES if name not in gone]

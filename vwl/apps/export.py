@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..models.deeplab import batch_probabilities
 from ..pixels import MEAN, STD
 from ..stages.run import is_exported
+from ..stages.table import LABELS
 
 # %% ../../nbs/3_segmentation/04_export.ipynb #7dca5a91
 class ImagesToProbabilities(nn.Module):
@@ -160,9 +161,8 @@ def model_card(
     r, data, name = segmenter.recipe, described.get('data', {}), described.get('name', 'segmenter')
     lines = ['---', 'library_name: vwl', 'pipeline_tag: image-segmentation', 'tags: [image-segmentation, vwl]']
     lines += ['# license: choose one, and remove the first two characters of this line', '---', f'# {name}', '']
-    learned = (
-        f'image tags alone (labels: {r.segmentation.labels})' if r.segmentation.labels != 'masks' else 'true masks'
-    )
+    labels = LABELS[r.segmentation.labels]
+    learned = labels.title if labels.masks else f'image tags alone (labels: {r.segmentation.labels})'
     lines += [
         f'Segments {", ".join(segmenter.classes[1:])}. DeepLabV2 on {r.segmentation.backbone}, trained by vwl from '
         f'{learned}' + (f' of {data["images"]} images.' if data.get('images') else '.')

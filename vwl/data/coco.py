@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from .archives import Archive, check_counts, get_archive
 from .datasets import DataSet, write_dataset
+from .regions import outline_mask
 from ..errors import InputError
 from ..engine.arrays import save_label
 from ..engine.files import atomic_path
@@ -101,32 +102,10 @@ def instance_mask(
     width: int,  # of the image
 ) -> np.ndarray:  # (H, W) uint8 class ids
     "Class ids of an image's instances, smaller ones on top; of two of one area the later."
-    from pycocotools import mask as rle
-
     label = np.zeros((height, width), np.uint8)
     for a in sorted(instances, key=lambda a: -a['area']):
-        outline = _outline(a['segmentation'], height, width)
-        if not outline:
-            continue
-        s = rle.frPyObjects(outline, height, width)
-        label[rle.decode(rle.merge(s) if isinstance(s, list) else s) > 0] = ids[a['category_id']]
+        label[outline_mask(a['segmentation'], height, width)] = ids[a['category_id']]
     return label
-
-
-def _outline(s, height, width):
-    "An instance's polygons or run lengths, checked, for pycocotools doesn't; `ValueError` if they aren't."
-    if isinstance(s, list):
-        polygons = [np.asarray(p, np.float64) for p in s]
-        if any(p.ndim != 1 or len(p) < 6 or len(p) % 2 or not np.abs(p).max() < 1e5 for p in polygons):
-            raise ValueError('an outline is no polygon')
-    elif (
-        s.get('size') != [height, width]
-        or not isinstance(s.get('counts'), list)
-        or not all(type(n) is int and n >= 0 for n in s['counts'])
-        or sum(s['counts']) != height * width
-    ):
-        raise ValueError('run lengths are not those of the image')
-    return s
 
 # %% ../../nbs/4_data/11_coco.ipynb #168ffdf2
 def prepare_coco(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VOC_CLASSES', 'MASK_FOLDERS', 'ImageSet', 'image_folder', 'listed_classes', 'class_names', 'read_list', 'Lookup',
-           'read_folder', 'read_photographs']
+           'read_folder', 'read_colours', 'read_photographs']
 
 # %% ../../nbs/4_data/04_image_folders.ipynb #547c0458
 import difflib
@@ -290,11 +290,11 @@ def _meant(root, missing):
 MASK_FOLDERS = ('SegmentationClassAug', 'SegmentationClass', 'masks')
 
 
-def _colours(root, known):
-    "((red, green, blue), mask id) of the colours in `labelmap.txt`; none without it."
-    if not (path := root / 'labelmap.txt').is_file():
-        return ()
-    colours = {}
+def read_colours(
+    path: Path,  # a file `labelmap.txt`
+) -> list[tuple[tuple[int, int, int], str]]:  # (red, green, blue), name
+    "The colours of painted masks and what they mean; raise `InputError` at a line of another form."
+    colours = []
     for line in read_text(path).splitlines():
         if not line.strip() or line.startswith('#'):
             continue
@@ -302,10 +302,20 @@ def _colours(root, known):
         numbers = rest.partition(':')[0].split(',')
         if len(numbers) != 3 or not all(re.fullmatch(r'\s*[0-9]{1,3}\s*', n) and int(n) < 256 for n in numbers):
             raise InputError(f'{path}: {line.strip()!r} is not of the form name:red,green,blue:parts:actions')
+        colours.append((tuple(map(int, numbers)), name))
+    return colours
+
+
+def _colours(root, known):
+    "((red, green, blue), mask id) of the colours in `labelmap.txt`; none without it."
+    if not (path := root / 'labelmap.txt').is_file():
+        return ()
+    colours = {}
+    for colour, name in read_colours(path):
         if name not in known and name.strip('_').lower() not in ('background', 'ignore', 'void'):
             raise InputError(f'{path}: no class is called {name!r}; the classes are {" ".join(known)}')
         kind = 0 if name.strip('_').lower() == 'background' else 255
-        colours[tuple(map(int, numbers))] = known.index(name) + 1 if name in known else kind
+        colours[colour] = known.index(name) + 1 if name in known else kind
     return tuple(colours.items())
 
 # %% ../../nbs/4_data/04_image_folders.ipynb #c6e5b52a

@@ -278,8 +278,10 @@ class SegmentationSettings(Group):
     "DeepLabV2."
 
     short: ClassVar[str] = 'seg'
-    labels: Literal['pseudo', 'crf', 'cam', 'masks'] = Field(
-        'pseudo', description='labels to learn from: pseudo labels, seeds, or the true masks (fully supervised)'
+    labels: Literal['pseudo', 'crf', 'cam', 'masks', 'mixed', 'mixed_crf'] = Field(
+        'pseudo',
+        description='labels to learn from: pseudo labels, seeds, the true masks (fully supervised), or the true masks '
+        'of some images and pseudo labels (mixed) or CRF seeds (mixed_crf) of the others',
     )
     backbone: str = Field('resnet101', description='trained whole')
     weights: str = Field(
@@ -365,8 +367,8 @@ class Recipe(Groups):
 
     @model_validator(mode='after')
     def _labels_are_made(self):
-        made = self.segmentation.labels != 'crf' or self.seeds.crf != 'none'
-        need(made, 'segmentation.labels', 'cam, pseudo or masks where crf is none', 'crf')
+        made = self.segmentation.labels not in ('crf', 'mixed_crf') or self.seeds.crf != 'none'
+        need(made, 'segmentation.labels', 'cam, pseudo, mixed or masks where crf is none', self.segmentation.labels)
         return self
 
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #r0451aaa

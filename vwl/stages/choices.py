@@ -16,6 +16,7 @@ from ..data.image_files import image_size
 from ..data.images import ImageSet
 from ..engine.files import read_json, write_json
 from ..engine.settings import Recipe, preset
+from .table import LABELS
 
 # %% ../../nbs/5_program/24_settings_by_rule.ipynb #c0106aaa
 Quality = Literal['fast', 'good', 'paper']
@@ -231,7 +232,7 @@ def describe_choice(
     lines = [f'{told}; settings by --quality {choice.quality}, all of them in recipe.json:']
     reasons = {rule.about: rule.reason for rule in RULES}
     unused = [about for about, settings in choice.rules.items() if not settings]
-    unused += ['IRNet'] if choice.recipe.segmentation.labels != 'pseudo' else []
+    unused += ['IRNet'] if LABELS[choice.recipe.segmentation.labels].made_by != 'pseudo_labels' else []
     for about, settings in choice.rules.items():
         names = [Recipe.find(name).name for name in settings][:3]
         values = ', '.join(f'{name} {_as_text(choice.recipe[name])}' for name in names)

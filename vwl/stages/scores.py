@@ -20,7 +20,7 @@ from ..pixels import working_size
 from .images import over_images
 from .manifest import require_intact
 from .run import Run
-from .table import STAGES
+from .table import LABELS, STAGES
 
 # %% ../../nbs/5_program/22_scores.ipynb #80e1ab70
 THRESHOLDS = np.round(np.arange(0.01, 1, 0.01), 2)
@@ -133,7 +133,7 @@ def require_sound_masks(
 ):
     "Look at all masks that a run scores or learns from; `InputError` if they can't be used or can't be meant so."
     sets = {'scored': run.scored, 'val': run.val} | (
-        {'train': run.train} if run.recipe.segmentation.labels == 'masks' else {}
+        {'train': run.train} if LABELS[run.recipe.segmentation.labels].masks else {}
     )
     seen = set()
     for images in sets.values():

@@ -21,7 +21,7 @@ from ..models.backbone import build_backbone
 from .irnet import make_confident_labels
 from .run import Run
 from .choices import Choice, Quality, choose
-from .table import STAGES, stages_until
+from .table import LABELS, STAGES, stages_until
 
 # %% ../../nbs/5_program/25_stage_times.ipynb #d0106aaa
 def passes(
@@ -32,7 +32,7 @@ def passes(
     return dict(
         classifier=n * (r.training.kept_epoch or r.training.epochs),
         cams=labelled,
-        seeds=labelled if r.segmentation.labels in ('cam', 'crf') else len(run.scored),
+        seeds=labelled if LABELS[r.segmentation.labels].made_by == 'seeds' else len(run.scored),
         irnet=n * r.irnet.epochs,
         pseudo_labels=labelled,
         segmentation=r.segmentation.steps * r.segmentation.batch_size,
