@@ -69,6 +69,9 @@ from vwl.stages.classifier import classifier_trainer
 from vwl.data.voc import box_tags, sbd_mask
 from vwl.engine.workers import parallel_map
 from vwl.data.look_alikes import save_sbd, write_coco
+from vwl.data.annotated import write_annotated
+from vwl.data.formats_in import read_annotations
+from vwl.data.formats_out import MaskedImage, write_masks
 
 SECONDS, MEMORY, GUARD = 10, 2**30, 2**33  # limits of a case; address space beyond which an allocation fails
 SIZE, OUTSIDE = (60, 80), [Path('executed'), Path('escaped'), Path(tempfile.gettempdir()) / 'vwl-fuzz-escaped']
@@ -331,6 +334,61 @@ def unpacked(path):
         ), 'a file in the place of the folder, or none'
 
 
+def imported(form, source):
+    "The whole way of annotations of a format: read, written as a folder, which is read again with its masks."
+    shutil.rmtree('imported', ignore_errors=True)
+    folder = read_folder(write_annotated(read_annotations(form, source), 'imported', 'photographs'))
+    for i in folder.masked():
+        folder.mask(i)
+
+
+def annotated_kinds():
+    "Kinds of files of tools for annotation: as this package writes them, and by hand."
+    Path('photographs').mkdir()
+    for name in 'ab':
+        Image.new('RGB', SIZE[::-1]).save(f'photographs/{name}.jpg')
+    label = np.zeros(SIZE, np.uint8)
+    label[5:30, 10:50], label[20:50, 40:70], label[:3] = 1, 2, 255
+    masked = [MaskedImage('a.jpg', label), MaskedImage('b.jpg', label[::-1])]
+
+    def whole(form, file, tolerance=None):
+        out = Path('stored') / f'{form}-{tolerance}'
+        write_masks(masked, ('cow', 'sea cow'), 'photographs', form, out, tolerance)
+        return (out / file).read_bytes()
+
+    def submitted(raw):
+        tasks = json.loads(raw)
+        return json.dumps([dict(data=t['data'], annotations=t['predictions']) for t in tasks]).encode()
+
+    def kind(form, file, files, hostile=(), text='json'):
+        path = Path('tools') / form / file
+        path.parent.mkdir(parents=True)
+        return Kind(str(path), partial(imported, form), files, hostile, text)
+
+    studio = [submitted(whole('label-studio', 'tasks.json', t)) for t in (None, 1.0)]
+    chosen = b'[{"image": "a.jpg", "choice": {"choices": ["cow"]}}, {"image": "b.jpg", "choice": "cow"}]'
+    tall = json.loads(studio[0])
+    for task in tall:
+        for result in task['annotations'][0]['result']:
+            result |= dict(original_width=65000, original_height=65000)
+    cvat = [whole('cvat', 'annotations.xml', t) for t in (None, 1.0)]
+    huge = cvat[0].replace(b'width="80" height="60"', b'width="65000" height="65000"')
+    hub = b'{"file_name": "a.jpg", "labels": ["cow"]}\n{"file_name": "b.jpg", "objects": {"categories": ["dog"]}}\n'
+    voc = '<annotation><filename>a.jpg</filename><object><name>cow</name></object></annotation>'
+    hot = b'file,cow,sea cow\na.jpg,1,0\nb.jpg,0,1\n'
+    return {
+        'label-studio': kind('label-studio', 'tasks.json', [*studio, chosen], [json.dumps(tall).encode()]),
+        'cvat': kind('cvat', 'annotations.xml', cvat, [bomb_xml(), huge], 'xml'),
+        'coco-json': kind(
+            'coco', 'any.json', [whole('coco', 'annotations/instances_default.json', t) for t in (None, 1)]
+        ),
+        'labelme': kind('labelme', 'a.json', [whole('labelme', 'a.json')]),
+        'voc-xml': kind('voc', 'a.xml', [voc.encode()], [bomb_xml()], 'xml'),
+        'hot-csv': kind('csv', 'hot.csv', [hot, hot.replace(b',', b';')], text='text'),
+        'hub': kind('hugging-face', 'metadata.jsonl', [hub], text='json'),
+    }
+
+
 def make_kinds():
     "All kinds, their files made below the current folder."
     Path('stored').mkdir()
@@ -560,6 +618,7 @@ def make_kinds():
         [Path('coco/annotations/instances_train2014.json').read_bytes()],
         text='json',
     )
+    kinds |= annotated_kinds()
     a = [('a', b'x' * 3000, {}), ('b/c', b'', {}), ('b/d', b'y', {})]
     bad = [[(n, b'x', {})] for n in BAD_NAMES] + [
         [('l', b'', dict(type=t, linkname=to)), ('l/escaped', b'x', {})]

@@ -161,10 +161,15 @@ _RUN = Annotated[Positional[str], arg(metavar='RUN', help='run folder')]
 
 @dataclass
 class EvaluateArgs:
-    "Score the maps, labels and predictions of a run against true masks, print the table and write report.html."
+    """Score the maps, labels and predictions of a run against true masks, print the table and write report.html. With
+    --budget: as somebody with N masks would choose a threshold, and beside the network that learns from them.
+    """
 
     command: ClassVar[str] = 'evaluate'
     run: _RUN
+    budget: Annotated[int | None, arg(metavar='N')] = None  # how many masks there are to choose a threshold
+    draws: int = 20  # how often N masks are drawn
+    few_shot: int = 1  # networks that are trained on N masks each, for comparison; 0 = none
     machine: OmitArgPrefixes[MachineArgs] = field(default_factory=MachineArgs)
 
 

@@ -13,14 +13,27 @@ import re
 import sys
 import time
 import vwl
-from .arguments import CheckArgs, DemoArgs, ExperimentsArgs, ImportCamsArgs, PrepareArgs, parse
+from vwl.apps.arguments import (
+    CheckArgs,
+    DemoArgs,
+    ExperimentsArgs,
+    ExportArgs,
+    ExportMasksArgs,
+    ImportArgs,
+    ImportCamsArgs,
+    PrepareArgs,
+    parse,
+)
 from .commands import choose_settings, function_of, run_folder, set_by_torchrun
 from ..engine.files import at_work
 from ..engine.workers import LOG, print_messages
 from ..errors import InputError
 
 # %% ../../nbs/5_program/29_command_line.ipynb #48082069
-ALONE = DemoArgs, PrepareArgs, CheckArgs, ImportCamsArgs, ExperimentsArgs
+ALONE = (
+    *(DemoArgs, PrepareArgs, CheckArgs, ImportCamsArgs, ExperimentsArgs),
+    *(ImportArgs, ExportMasksArgs, ExportArgs),
+)
 
 
 @contextlib.contextmanager
@@ -31,7 +44,7 @@ def _together(args):
         with at_work(folder) if folder else contextlib.nullcontext():
             yield
         return
-    if isinstance(args, ALONE):
+    if isinstance(args, ALONE) or getattr(args, 'budget', None) is not None:
         raise InputError('this command works in one process; start it without torchrun')
     from vwl.engine.processes import join_world
 
@@ -78,7 +91,7 @@ def main(
             print(f'vwl {vwl.__version__}')
             return
         args = parse(argv)
-        if args.machine.workers < 0:
+        if hasattr(args, 'machine') and args.machine.workers < 0:
             raise InputError('--workers must be at least 0')
         print_messages()
         args = choose_settings(args, argv)

@@ -399,6 +399,11 @@ def evaluate(args: EvaluateArgs):
         if not len(run.scored.masked()):
             raise InputError(f'{run.scored.mask_folder}: has no masks of these images to score against; put some there')
         raise InputError(f'{run.folder}: nothing was made that can be scored; make seeds first: vwl seeds {run.folder}')
+    if args.budget is not None:
+        from vwl.apps.few_masks import evaluate_budget, few_masks_text
+
+        found = evaluate_budget(run, args.budget, args.draws, args.few_shot, machine_of(args))
+        print(f'\n{few_masks_text(run, found)}')
     finish({run.folder.name: run}, run.report_path, args)
 
 

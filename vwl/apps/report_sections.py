@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 import matplotlib
 import numpy as np
+from .few_masks import few_masks_section
 from .charts import bar_chart, chart_key, line_chart, scatter_chart
 from .overlays import data_uri
 from .results_table import chip, html_class_scores, html_scores, html_table, results_table, titles_of
@@ -109,7 +110,8 @@ def scores_section(runs, name):
     if name not in scored:
         return '<p>There are no scores: the data set has no masks, or the run was not evaluated.</p>'
     charts = _through_stages(scored) + _threshold_curve(scored, name)
-    return f'<div class="cards">{charts}</div>{html_scores(scored)}{html_class_scores(runs[name])}'
+    tables = html_scores(scored) + html_class_scores(runs[name]) + few_masks_section(runs[name])
+    return f'<div class="cards">{charts}</div>{tables}'
 
 # %% ../../nbs/6_pictures/06_report_sections.ipynb #20b4cfb6
 _TERMS = dict(

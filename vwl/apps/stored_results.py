@@ -95,7 +95,8 @@ def _read_result(path):
         raise InputError(f'{path}: not the figures of a run; delete it, and they are made again')
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in found['settings'].items()}
     recipe = preset(found['base'], words=settings.get('words', 'none')).flat() | settings
-    if settings_key(recipe, found['data']['digests']) != found['key']:
+    known = recipe.keys() == Recipe().flat().keys()
+    if not known or settings_key(recipe, found['data']['digests']) != found['key']:
         raise InputError(
             f'{path}: was made with other settings of the recipe {found["base"]}, which has changed since; '
             'delete it, and it is made again'

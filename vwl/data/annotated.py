@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AnnotatedImage', 'Annotations', 'possible_names', 'find_each', 'unmarked', 'write_annotated']
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #516bf976
+# %% ../../nbs/4_data/20_annotated_images.ipynb #dffd40a8
 import csv
 import io
 import json
@@ -25,7 +25,7 @@ from ..engine.files import atomic_path
 from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #3ebd19dd
+# %% ../../nbs/4_data/20_annotated_images.ipynb #865b439c
 @dataclass(frozen=True)
 class AnnotatedImage:
     "What a tool knows of an image."
@@ -51,7 +51,7 @@ class Annotations:
     classes: tuple[str, ...] = ()  # in the order of the tool's list; none if it has no list
     folder: Path | None = None  # where its images lie, if not beside it
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #a9532e36
+# %% ../../nbs/4_data/20_annotated_images.ipynb #b3c1792d
 def possible_names(
     name: str,  # as a tool writes it
 ) -> list[str]:  # the likeliest first
@@ -63,7 +63,7 @@ def possible_names(
     uploaded = re.sub(r'^[0-9a-f]{8}-', '', last)  # and its /data/upload/1/0f3a9c1e-NAME
     return list(dict.fromkeys([name, plain, last, uploaded]))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #0d809515
+# %% ../../nbs/4_data/20_annotated_images.ipynb #45421bde
 _MASKS = {*MASK_FOLDERS, 'SegmentationObject'}
 
 
@@ -94,7 +94,7 @@ def find_each(
         raise InputError(f'{found.source}: {names[0]!r} and {names[1]!r} both mean {twice[0]}; keep one')
     return chosen
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #c4a33fe9
+# %% ../../nbs/4_data/20_annotated_images.ipynb #1de7b761
 def unmarked(
     image: AnnotatedImage,
     classes: Sequence[str],  # that are asked for
@@ -105,7 +105,7 @@ def unmarked(
         return None
     return [t for t in image.all_tags() if t in classes and t not in marked]
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #10b29b3e
+# %% ../../nbs/4_data/20_annotated_images.ipynb #fd8a447c
 def _mask(image, found, path, ids):
     "The mask of an image, as large as the photograph; `InputError` if what is marked doesn't fit it."
     width, height = image_size(path)
@@ -127,7 +127,7 @@ def _mask(image, found, path, ids):
             f'{found.source}: the regions of {image.name!r} cannot be drawn ({e}); export it again'
         ) from None
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #8a5695f5
+# %% ../../nbs/4_data/20_annotated_images.ipynb #e48d9dad
 def _tag_cell(tags):
     "A cell of tags.csv, which no name in it can break."
     if any(re.search(r'[;,|#"\'\[\]{}()\n]', t) for t in tags):
@@ -157,7 +157,7 @@ def _classes(found, classes):
     listed = [c for c in found.classes if c in used]
     return tuple(classes) or (*listed, *sorted(c for c in used if c not in listed))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #dbbf0065
+# %% ../../nbs/4_data/20_annotated_images.ipynb #d2f12cc2
 def write_annotated(
     found: Annotations,
     out: Path | str,  # folder to write; it must not be there, or be empty
@@ -193,7 +193,7 @@ def write_annotated(
     LOG.info(f'{out}: {count}; next: vwl check {out}, vwl run {out}')
     return out
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #e600d6b8
+# %% ../../nbs/4_data/20_annotated_images.ipynb #1ebb9fd2
 def _write_images(found, out, folder, files, ids, copy):
     "Photographs and masks; how many masks there are."
     partly, masks = [], 0

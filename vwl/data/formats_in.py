@@ -7,7 +7,7 @@ __all__ = ['FORMATS', 'Format', 'region_of', 'read_class_folders', 'read_hot_tab
            'read_label_studio', 'read_cvat', 'read_coco', 'read_labelme', 'read_voc', 'read_hugging_face',
            'read_by_datumaro', 'read_annotations']
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #3782a925
+# %% ../../nbs/4_data/21_formats_in.ipynb #5e6390aa
 import base64
 import csv
 import io
@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -30,7 +31,7 @@ from ..engine.arrays import load_label
 from ..engine.files import read_json, read_text
 from ..errors import InputError
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #4f92bc1e
+# %% ../../nbs/4_data/21_formats_in.ipynb #d46e2bbf
 @dataclass(frozen=True)
 class Format:
     "A form of annotations that `vwl import` reads."
@@ -67,7 +68,7 @@ def _files(source, suffix, title):
         raise InputError(f'{source}: no {suffix} file of {title} is there')
     return files
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #d7a50dae
+# %% ../../nbs/4_data/21_formats_in.ipynb #1ca80da0
 def region_of(
     label: str,  # what it shows
     inside: np.ndarray,  # (H, W) bool
@@ -84,7 +85,7 @@ def _split(path, source):
     folders = path.relative_to(source).parts[:-1] if source.is_dir() else ()
     return next((_SPLITS[part.lower()] for part in folders if part.lower() in _SPLITS), '')
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #faf41e48
+# %% ../../nbs/4_data/21_formats_in.ipynb #facea91c
 def read_class_folders(
     source: Path,  # folder with a folder for each class
 ) -> Annotations:
@@ -105,7 +106,7 @@ def read_class_folders(
 
 FORMATS['folders'] = Format('a folder for each class', 'a folder with a folder for each class', read_class_folders)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #79ade3cf
+# %% ../../nbs/4_data/21_formats_in.ipynb #77cd91c8
 _NAMES = 'image file filename file_name image_name image_id path filepath img name id'.split()
 _YES = dict.fromkeys(('1', '1.0', 'true', 'yes', 'x'), True)
 _NO = dict.fromkeys(('0', '0.0', 'false', 'no', '', '-1', '-1.0'), False)
@@ -135,9 +136,13 @@ def _named_column(head):
 
 
 def read_hot_table(
-    source: Path,  # a CSV file
+    source: Path,  # a CSV file, or a folder with one
 ) -> Annotations:
     "A table with a column of file names and a column of 0 and 1 for each class."
+    tables = _files(source, '.csv', 'such a table')
+    if len(tables) > 1:
+        raise InputError(f'{source}: has {len(tables)} tables, {tables[0].name} and others; give one of them')
+    source = tables[0]
     head, rows = _table(source)
     name = _named_column(head)
     classes = [c for i, c in enumerate(head) if i != name]
@@ -168,9 +173,9 @@ def _text_in(value, where):
 
 FORMATS['csv'] = Format('a table of 0 and 1', 'a CSV file: file names, and a column of 0 and 1 a class', read_hot_table)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #36e7ccff
+# %% ../../nbs/4_data/21_formats_in.ipynb #7f1f0694
 def decode_brush(
-    numbers: list[int],  # bytes
+    numbers: list[int] | bytes,  # of a brush
     height: int,  # of the image
     width: int,  # of the image
 ) -> np.ndarray:  # (H, W) bool
@@ -187,14 +192,14 @@ def decode_brush(
 
     if read(32) != 4 * height * width:
         raise ValueError('a brush is not of this image')
-    size, lengths, values, done = read(5) + 1, [read(4) + 1 for _ in range(4)], [], 0
-    while done < 4 * height * width:
+    size, lengths = read(5) + 1, [read(4) + 1 for _ in range(4)]
+    inside, done = np.zeros(4 * height * width, bool), 0
+    while done < len(inside):
         same = read(1)
         n = read(lengths[read(2)]) + 1
-        values.append((n, read(size)) if same else [read(size) for _ in range(n)])
+        inside[done : done + n] = read(size) > 0 if same else [read(size) > 0 for _ in range(n)][: len(inside) - done]
         done += n
-    flat = [np.full(v[0], v[1], np.uint32) if isinstance(v, tuple) else np.array(v, np.uint32) for v in values]
-    return np.concatenate(flat)[: 4 * height * width].reshape(height, width, 4)[:, :, 3] > 0
+    return inside.reshape(height, width, 4)[:, :, 3]
 
 
 def encode_brush(
@@ -214,12 +219,13 @@ def encode_brush(
     text += '0' * (-len(text) % 8)
     return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #e2a695d6
+# %% ../../nbs/4_data/21_formats_in.ipynb #a2bdc086
 def _studio_region(value, height, width):
     "The regions of one result of Label Studio; none if it is a box, or something else that marks no pixels."
     labels = [_text(v) for key in ('brushlabels', 'polygonlabels', 'labels') for v in value.get(key) or ()]
     if 'rle' in value and labels:
-        return [region_of(l, decode_brush(value['rle'], height, width)) for l in labels]
+        packed = bytes(value['rle'])
+        return [Region(l, partial(decode_brush, packed)) for l in labels]
     if 'points' in value and labels:
         corners = np.asarray(value['points'], np.float64) * [width / 100, height / 100]
         return [Region(l, [corners.ravel().tolist()]) for l in labels]
@@ -242,7 +248,7 @@ def _studio_result(results):
         tags += [_text(v) for v in value.get('rectanglelabels') or value.get('ellipselabels') or ()]
     return tags, regions, size
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #047e0872
+# %% ../../nbs/4_data/21_formats_in.ipynb #27ae4fed
 def _studio_image(data):
     "The image of a task: the first value that names one."
     for value in data.values():
@@ -289,7 +295,7 @@ def read_label_studio(
 
 FORMATS['label-studio'] = Format('Label Studio', 'an export as JSON or JSON-MIN', read_label_studio)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #5060c893
+# %% ../../nbs/4_data/21_formats_in.ipynb #511fe39e
 def _points(text):
     "(n, 2) of CVAT's `x,y;x,y`."
     return np.array([[float(v) for v in pair.split(',')] for pair in text.split(';')], np.float64).reshape(-1, 2)
@@ -299,6 +305,14 @@ def _ellipse(cx, cy, rx, ry, corners=64):
     "[[x, y, x, y, ...]]: an ellipse as a polygon."
     turn = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     return [np.stack([cx + rx * np.cos(turn), cy + ry * np.sin(turn)], 1).ravel().tolist()]
+
+
+def _boxed(counts, box, height, width):
+    "(H, W) bool of run lengths along the rows of a box within the image."
+    left, top, w, h = box
+    inside = np.zeros((height, width), bool)
+    inside[top : top + h, left : left + w] = from_run_lengths(counts, h * w).reshape(h, w)
+    return inside
 
 
 def _cvat_region(shape, height, width):
@@ -312,10 +326,8 @@ def _cvat_region(shape, height, width):
         left, top, w, h = (int(float(shape.attrib[k])) for k in ('left', 'top', 'width', 'height'))
         if not (0 <= left < left + w <= width and 0 <= top < top + h <= height):
             raise ValueError('a mask is not within its image')
-        inside = np.zeros((height, width), bool)
-        counts = [int(n) for n in shape.attrib['rle'].split(',')]
-        inside[top : top + h, left : left + w] = from_run_lengths(counts, h * w).reshape(h, w)
-        return region_of(label, inside)
+        counts = tuple(int(n) for n in shape.attrib['rle'].split(','))
+        return Region(label, partial(_boxed, counts, (left, top, w, h)))
     return None
 
 
@@ -331,7 +343,7 @@ def _cvat_image(node):
     split = _SPLITS.get(str(node.get('subset', '')).lower(), '')
     return AnnotatedImage(_text(node.attrib['name']), tuple(tags), regions, (width, height), split)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #baec08ae
+# %% ../../nbs/4_data/21_formats_in.ipynb #751e489e
 def _xml(path):
     "The root of an XML file."
     try:
@@ -379,7 +391,7 @@ def read_cvat(
 
 FORMATS['cvat'] = Format('CVAT', 'the XML of "CVAT for images", or the folder of "Segmentation mask"', read_cvat)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #fddbe274
+# %% ../../nbs/4_data/21_formats_in.ipynb #715c9a45
 def _coco_file(path, source):
     "(images, classes) of one JSON file; none if it holds something else."
     content = read_json(path)
@@ -423,7 +435,24 @@ def read_coco(
 
 FORMATS['coco'] = Format('COCO', 'a JSON file with images, annotations and categories, or a folder of them', read_coco)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #68b9ead5
+# %% ../../nbs/4_data/21_formats_in.ipynb #e84ec6fd
+def _pasted(png, left, top, height, width):
+    "(H, W) bool of a mask that is stored as a PNG of its box."
+    try:
+        with Image.open(io.BytesIO(png)) as stored:
+            w, h = stored.size
+            if not (0 <= left <= width - w and 0 <= top <= height - h):
+                raise ValueError('a mask is not within its image')
+            part = np.array(stored.convert('1'))
+    except ValueError:
+        raise
+    except Exception as e:  # a damaged file fails in many ways: OSError, SyntaxError, struct.error, ...
+        raise ValueError(f'a mask is no PNG: {e}') from None
+    inside = np.zeros((height, width), bool)
+    inside[top : top + h, left : left + w] = part
+    return inside
+
+
 def _labelme_region(shape, height, width):
     "The region of one shape of labelme; None if it marks no pixels."
     label, kind = _text(shape['label']), shape.get('shape_type') or 'polygon'
@@ -435,13 +464,8 @@ def _labelme_region(shape, height, width):
         radius = float(np.hypot(*(rim - centre)))
         return Region(label, _ellipse(*centre, radius, radius))
     if kind == 'mask':
-        with Image.open(io.BytesIO(base64.b64decode(shape['mask']))) as stored:
-            part = np.array(stored.convert('1')) if stored.width * stored.height <= height * width else None
-        (left, top), inside = points[0].round().astype(int), np.zeros((height, width), bool)
-        if part is None or not (0 <= left <= width - part.shape[1] and 0 <= top <= height - part.shape[0]):
-            raise ValueError('a mask is not within its image')
-        inside[top : top + part.shape[0], left : left + part.shape[1]] = part
-        return region_of(label, inside)
+        left, top = (round(float(v)) for v in points[0])
+        return Region(label, partial(_pasted, base64.b64decode(shape['mask']), left, top))
     return None
 
 
@@ -475,7 +499,7 @@ def _labelme_image(path, source, name):
 
 FORMATS['labelme'] = Format('labelme', 'a folder with a JSON file for each photograph', read_labelme)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #e1627eef
+# %% ../../nbs/4_data/21_formats_in.ipynb #f0277221
 def _voc_lists(source):
     "{name: 'train' or 'val'} by the lists of `ImageSets`; those of classes are not read."
     of = {}
@@ -527,7 +551,7 @@ def read_voc(
 
 FORMATS['voc'] = Format('VOC', 'a folder with Annotations/ and JPEGImages/', read_voc)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #dcbb29a7
+# %% ../../nbs/4_data/21_formats_in.ipynb #d4b45aef
 _METADATA = '.csv', '.jsonl'
 _TAGS = 'labels label tags tag classes class categories category'.split()
 
@@ -578,7 +602,7 @@ def read_hugging_face(
 
 FORMATS['hugging-face'] = Format('Hugging Face', 'a folder with metadata.csv or metadata.jsonl', read_hugging_face)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #f391f6e8
+# %% ../../nbs/4_data/21_formats_in.ipynb #d7dff475
 def read_by_datumaro(
     name: str,  # of a format of Datumaro
     source: Path,  # file or folder
@@ -619,7 +643,7 @@ def _of_datumaro(item, names, source):
     name = where.relative_to(root).as_posix() if where.is_relative_to(root) else str(path)
     return AnnotatedImage(name, tuple(tags), tuple(regions), split=_SPLITS.get(item.subset, ''))
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #3d7f2b98
+# %% ../../nbs/4_data/21_formats_in.ipynb #78712b62
 def read_annotations(
     name: str,  # a key of `FORMATS`, or a format of Datumaro
     source: Path | str,  # file or folder

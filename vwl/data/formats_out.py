@@ -6,7 +6,7 @@
 __all__ = ['WRITERS', 'MaskedImage', 'Written', 'regions_of', 'Writer', 'COCOWriter', 'CVATWriter', 'LabelStudioWriter',
            'LabelmeWriter', 'PNGWriter', 'write_masks']
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #0fe3ae36
+# %% ../../nbs/4_data/22_formats_out.ipynb #7ad360fd
 import json
 import os
 import xml.etree.ElementTree as ElementTree
@@ -21,7 +21,7 @@ from ..engine.arrays import save_label
 from ..engine.files import atomic_path, write_json
 from ..errors import InputError
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #b00a00dd
+# %% ../../nbs/4_data/22_formats_out.ipynb #adc18c54
 @dataclass(frozen=True)
 class MaskedImage:
     "An image and its mask."
@@ -63,7 +63,7 @@ def regions_of(
             regions += [Region(name, [p.ravel().round(2).tolist()]) for p in polygons_of(label == i, tolerance)]
     return regions
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #8401ed0e
+# %% ../../nbs/4_data/22_formats_out.ipynb #c75cc96e
 class Writer:
     "Writes images one after another, and what belongs to all of them at the end."
 
@@ -117,7 +117,7 @@ class COCOWriter(Writer):
         all_of_it = dict(info={}, licenses=[], images=self.images, annotations=self.annotations, categories=categories)
         write_json(self.out / 'annotations' / 'instances_default.json', all_of_it)
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #1e43cfe5
+# %% ../../nbs/4_data/22_formats_out.ipynb #e52d9b14
 class CVATWriter(Writer):
     "CVAT for images 1.1."
 
@@ -168,7 +168,7 @@ class CVATWriter(Writer):
             ElementTree.ElementTree(self.root).write(path, encoding='utf-8', xml_declaration=True)
         write_json(self.out / 'labels.json', [dict(name=name, type='any', attributes=[]) for name in self.names])
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #40139a59
+# %% ../../nbs/4_data/22_formats_out.ipynb #4229f398
 class LabelStudioWriter(Writer):
     "Label Studio's tasks with predictions."
 
@@ -206,7 +206,7 @@ class LabelStudioWriter(Writer):
         with atomic_path(self.out / 'labeling_setup.xml') as path:
             path.write_text(ElementTree.tostring(view, encoding='unicode') + '\n', encoding='utf-8')
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #976b53c8
+# %% ../../nbs/4_data/22_formats_out.ipynb #3d56827c
 class LabelmeWriter(Writer):
     "A JSON file of labelme for each image."
 
@@ -233,7 +233,7 @@ class PNGWriter(Writer):
         with atomic_path(self.out / 'classes.txt') as path:
             path.write_text(''.join(f'{name}\n' for name in self.classes), encoding='utf-8')
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #9de77d33
+# %% ../../nbs/4_data/22_formats_out.ipynb #9a6f2052
 WRITERS: dict[str, type[Writer]] = {
     'coco': COCOWriter,
     'cvat': CVATWriter,

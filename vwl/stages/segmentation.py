@@ -6,6 +6,7 @@
 __all__ = ['segmentation_trainer', 'MixedLabels', 'train_segmentation', 'check_segmentation']
 
 # %% ../../nbs/5_program/20_segmentation.ipynb #c937cb24
+import math
 import torch
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,10 +41,9 @@ def segmentation_trainer(
     r = recipe
     torch.manual_seed(r.images.seed)
     net = to_device(DeepLabV2(r, len(images.classes) + 1, weights), r, machine.torch_device)
-    times = max(
-        1, r.segmentation.steps * r.segmentation.batch_size // (10 * len(images))
-    )  # epochs of about a tenth of the training, where one pass isn't more
-
+    batch = r.segmentation.batch_size
+    tenth = r.segmentation.steps * batch // (10 * len(images))  # passes in a tenth of the training
+    times = max(1, tenth, math.ceil(batch / len(images)))  # few images fill a batch with several crops of each
     crops = LabelledCrops(
         images,
         label,
@@ -60,7 +60,7 @@ def segmentation_trainer(
         segmentation_optimizer(net),
         segmentation_step,
         crops,
-        r.segmentation.batch_size,
+        batch,
         r.segmentation.accumulate,
         steps=r.segmentation.steps,
         machine=machine,
