@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 # the published CRF, which some tests compare with, has to be compiled
 EXTRAS := $(if $(shell command -v g++ || command -v c++ || command -v clang++),dev,test)
 
-.PHONY: demo test lowest docs lab export clean
+.PHONY: demo test lowest formats docs lab export clean
 
 $(VENV)/installed: settings.ini setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,13 @@ lowest:
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n 2 --dist loadfile $(addprefix tests/test_,$(addsuffix .py,\
 		golden properties crf precision own_settings own_photographs segmenter datasets experiments report))
 
+## the tests of other tools' formats with Datumaro, which wants an older Pillow, in an environment of their own
+formats:
+	$(PYTHON) -m venv $(VENV)-formats
+	$(VENV)-formats/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-formats/bin/python -m pip install --quiet --editable '.[formats]' pytest label-studio-converter
+	OMP_NUM_THREADS=1 $(VENV)-formats/bin/python -m pytest tests/test_formats.py
+
 ## the site, from the notebooks as they are stored: _site/index.html
 docs: $(VENV)/installed
 	rm -rf build/docs
@@ -49,4 +56,4 @@ export: $(VENV)/installed
 	$(BIN)/nbdev-clean
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest runs _site build *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-formats runs _site build *.egg-info

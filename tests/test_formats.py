@@ -207,29 +207,42 @@ def test_two_commands_from_each_form(form, data, tmp_path):
 
 
 def test_a_run_for_a_person_and_back(run, data, tmp_path, capsys):
-    "Pseudo labels out, some accepted, learned from together with the others."
-    out = tmp_path / 'tasks'
-    main([str(a) for a in ['export-masks', run, '--format', 'label-studio', '--out', out, '--masks', 'pseudo']])
+    "Pseudo labels out, six of them corrected and back into the folder, learned from with the others; then two more."
+    shutil.move(data / 'masks', tmp_path / 'truth')
+    again, out = tmp_path / 'again', tmp_path / 'tasks'
+    main([str(a) for a in ['run', data, '--out', again, *WHOLE]])
+    main([str(a) for a in ['export-masks', again, '--format', 'label-studio', '--out', out]])
     assert '24 images' in capsys.readouterr().out
-    tasks = json.loads((out / 'tasks.json').read_text())
-    done = [t | dict(annotations=t.pop('predictions')) if i < 6 else t for i, t in enumerate(tasks)]
-    (out / 'tasks.json').write_text(json.dumps(done))
-    folder = tmp_path / 'corrected'
-    main([str(a) for a in ['import', 'label-studio', out / 'tasks.json', '--images', data / 'images', '--out', folder]])
-    images, pseudo = read_folder(folder), run / 'pseudo_labels'
-    assert 0 < len(images.masked()) <= 6
-    for i in images.masked():
-        name = f'{Path(images.names[i]).name}.png'
-        ours = [images.classes[k - 1] for k in np.unique(images.mask(i)) if k]
-        theirs = np.unique(np.asarray(Image.open(pseudo / name)))
-        assert ours == [read_folder(data).classes[k - 1] for k in theirs if k]
-    shutil.copy(data / 'tags.csv', folder / 'tags.csv')
-    shutil.copy(data / 'classes.txt', folder / 'classes.txt')
-    for mask in (folder / 'masks').rglob('*.png'):
-        shutil.copy(data / 'masks' / mask.name, mask)
-    main([str(a) for a in ['run', folder, '--out', tmp_path / 'again', *WHOLE, '--seg-labels', 'mixed']])
-    scores = json.loads((tmp_path / 'again' / 'metrics.json').read_text())
-    assert 'true masks of some images' in scores['segmentation']['depends_on']
+
+    def correct(images):
+        "What a person submits: the true masks, in place of what was shown."
+        tasks = json.loads((out / 'tasks.json').read_text())
+        truth = read_folder(data)
+        made = [
+            MaskedImage(t['data']['image'].partition('?d=')[2], np.asarray(Image.open(tmp_path / 'truth' / f'{n}.png')))
+            for t in tasks[:images]
+            for n in [Path(t['data']['image']).stem]
+        ]
+        corrected = tmp_path / f'corrected-{images}'
+        write_masks(made, truth.classes, data, 'label-studio', corrected)
+        done = [t | dict(annotations=t.pop('predictions')) for t in json.loads((corrected / 'tasks.json').read_text())]
+        (corrected / 'tasks.json').write_text(json.dumps(done + tasks[images:]))
+        main([str(a) for a in ['import', 'label-studio', corrected / 'tasks.json', '--into', data]])
+
+    correct(6)
+    images = read_folder(data)
+    assert images.masked() == list(range(6))
+    for i in range(6):
+        assert (images.mask(i) == np.asarray(Image.open(tmp_path / 'truth' / f'{images.names[i]}.png'))).all()
+    main([str(a) for a in ['segment', again, '--seg-labels', 'mixed', '--workers', '0']])
+    weights = again / 'segmentation' / 'weights.safetensors'
+    first, said = weights.read_bytes(), capsys.readouterr().out
+    assert 'labels: mixed' in said and '6 of the validation images are learned from' in said
+    main([str(a) for a in ['segment', again, '--workers', '0']])
+    assert 'training' not in capsys.readouterr().out and weights.read_bytes() == first
+    correct(8)
+    main([str(a) for a in ['segment', again, '--workers', '0']])
+    assert 'the true masks have changed' in capsys.readouterr().out and weights.read_bytes() != first
 
 
 def test_what_is_refused(run, data, tmp_path, fails):

@@ -250,13 +250,15 @@ class DemoArgs:
 @dataclass
 class ImportArgs:
     """Write tags and masks of a tool for annotation as a folder that vwl run reads. FORMAT: folders, csv,
-    label-studio, cvat, coco, labelme, voc, hugging-face, or any that datumaro reads. Photographs are linked.
+    label-studio, cvat, coco, labelme, voc, hugging-face, or any that datumaro reads. Photographs are linked. With
+    --into, masks go into a folder that is there.
     """
 
     command: ClassVar[str] = 'import'
     format: Annotated[Positional[str], arg(metavar='FORMAT')]  # as named above
     source: Annotated[Positional[str], arg(metavar='SOURCE')]  # the exported file, or its folder
-    out: Annotated[str, arg(metavar='FOLDER')]  # folder to write
+    out: Annotated[str, arg(metavar='FOLDER')] = ''  # folder to write
+    into: Annotated[str, arg(metavar='FOLDER')] = ''  # a folder that gets the masks alone: corrected ones come back
     images: Annotated[str | None, arg(metavar='DIR')] = None  # where the photographs lie; none = beside SOURCE
     classes: tuple[str, ...] = ()  # the classes to keep; none = all
     copy: bool = False  # copy the photographs instead of linking them

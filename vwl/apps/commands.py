@@ -355,11 +355,16 @@ def export_cams(args: ExportCamsArgs):
 
 def import_annotations(args: ImportArgs):
     "Annotations of another tool as a folder."
-    from vwl.data.annotated import write_annotated
+    from vwl.data.annotated import add_masks, write_annotated
     from vwl.data.formats_in import read_annotations
 
+    if bool(args.out) == bool(args.into):
+        raise InputError('import: give --out for a new folder, or --into for masks of one that is there')
     found = read_annotations(args.format, args.source)
-    print(f'folder: {write_annotated(found, args.out, args.images, args.classes, args.copy)}')
+    if args.into:
+        print(f'masks: {add_masks(found, args.into)}')
+    else:
+        print(f'folder: {write_annotated(found, args.out, args.images, args.classes, args.copy)}')
 
 
 def export_masks(args: ExportMasksArgs):
@@ -403,7 +408,7 @@ def evaluate(args: EvaluateArgs):
         from vwl.apps.few_masks import evaluate_budget, few_masks_text
 
         found = evaluate_budget(run, args.budget, args.draws, args.few_shot, machine_of(args))
-        print(f'\n{few_masks_text(run, found)}')
+        print(f'\n{few_masks_text(found)}')
     finish({run.folder.name: run}, run.report_path, args)
 
 

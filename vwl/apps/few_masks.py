@@ -6,7 +6,7 @@
 __all__ = ['SIZES', 'Survey', 'survey_masks', 'drawn', 'between', 'threshold_draws', 'resampled', 'describe_kind', 'train_on_few',
            'evaluate_budget', 'few_masks_tables', 'few_masks_text', 'few_masks_section']
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #2e522ded
+# %% ../../nbs/7_results/12_few_masks.ipynb #cd9447ca
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ from ..stages.run import Run, make_run
 from ..stages.scores import THRESHOLDS, require_sound_masks
 from ..stages.table import STAGES
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #f73c09d1
+# %% ../../nbs/7_results/12_few_masks.ipynb #c0ea854d
 SIZES = {'below 5 %': 0.05, '5 to 20 %': 0.2, 'above 20 %': 1.0}  # of an image that an object covers, at most
 
 
@@ -60,7 +60,7 @@ class Survey:
             total.ravel()[where] += counts
         return total
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #ee1f3a21
+# %% ../../nbs/7_results/12_few_masks.ipynb #fcae4799
 def _objects(label, truth, n):
     "(class, share of the image, IoU, boundary F) of each class that an image shows."
     valid, found = truth != 255, []
@@ -108,7 +108,7 @@ def survey_masks(
     out.confusions = {kind: np.stack(c) for kind, c in counts.items()}
     return out
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #85a88677
+# %% ../../nbs/7_results/12_few_masks.ipynb #efec8777
 def drawn(
     names: Sequence[str],  # of the images with masks
     budget: int,  # how many masks there are
@@ -141,7 +141,7 @@ def threshold_draws(
         miou.append(mean_iou((total - few)[best]))
     return dict(thresholds=chosen, miou=miou, mean=float(np.mean(miou)), between=between(miou))
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #71cb2297
+# %% ../../nbs/7_results/12_few_masks.ipynb #42c0843b
 def resampled(
     confusions: Sequence[np.ndarray],  # of each network (N, n, n), of the same images
     times: int = 1000,
@@ -153,7 +153,7 @@ def resampled(
     sums = [(weights @ c.reshape(count, -1)).reshape(times, *c.shape[1:]) for c in confusions]
     return np.array([[mean_iou(N) for N in s] for s in sums])
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #cfb78270
+# %% ../../nbs/7_results/12_few_masks.ipynb #b1826d23
 def describe_kind(
     survey: Survey,
     kind: str,  # of masks
@@ -176,7 +176,7 @@ def describe_kind(
         sizes=sizes,
     )
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #f7cdea27
+# %% ../../nbs/7_results/12_few_masks.ipynb #65f01749
 def _write_list(path, names):
     "A list of images; its absolute path."
     with atomic_path(path) as p:
@@ -209,7 +209,7 @@ def train_on_few(
         STAGES[name](there, machine)
     return there
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #b11cc8aa
+# %% ../../nbs/7_results/12_few_masks.ipynb #e8082b23
 def _made(run, images, stages):
     "The kinds of masks of some stages that are there for all of some images."
     kinds = [m for s in stages for m in STAGES[s].masks if m.wanted(run.recipe)]
@@ -260,7 +260,8 @@ def evaluate_budget(
         raise InputError(f'{run.folder}: nothing was made that can be scored; make maps first: vwl seeds {run.folder}')
     _require_whole(run, scored, kinds)
     _require_whole(run, val, predicted)
-    out = dict(budget=budget, images=len(scored), validation=len(val), scores={})
+    titles = {m.kind: m.title(run.recipe) for s in STAGES.values() for m in s.masks}
+    out = dict(budget=budget, images=len(scored), validation=len(val), titles=titles, scores={})
     if maps:
         survey = survey_masks(run, scored, kinds, True, machine)
         sweep = survey.sweep(range(len(scored)))
@@ -278,7 +279,7 @@ def evaluate_budget(
     write_json(run.folder / 'few_masks' / f'{budget}.json', out)
     return out
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #ae81d813
+# %% ../../nbs/7_results/12_few_masks.ipynb #cf3fcb44
 def _percent(value):
     return '–' if value is None else f'{100 * value:.1f}'
 
@@ -287,17 +288,11 @@ def _range(ends):
     return ' … '.join(map(_percent, ends))
 
 
-def _titles(recipe):
-    "kind -> what it is called."
-    return {m.kind: m.title(recipe) for s in STAGES.values() for m in s.masks}
-
-
 def few_masks_tables(
-    run: Run,
     found: dict[str, Any],  # from `evaluate_budget`
 ) -> list[tuple[str, list[str], list[tuple[str, ...]]]]:  # title, columns, rows
     "The tables of a budget; figures in percent."
-    titles, n, tables = _titles(run.recipe), found['budget'], []
+    titles, n, tables = found['titles'], found['budget'], []
     if maps := found.get('maps'):
         low, high = between(maps['thresholds'])
         rows = [
@@ -337,14 +332,13 @@ def _score_row(score):
     miou, *rest = map(_percent, figures)
     return miou, _range(score['between']), *rest, *(_percent(score['sizes'][s]['iou']) for s in SIZES)
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #8eceed17
+# %% ../../nbs/7_results/12_few_masks.ipynb #0dacf3c6
 def few_masks_text(
-    run: Run,
     found: dict[str, Any],  # from `evaluate_budget`
 ) -> str:
     "The tables as text."
     lines = []
-    for title, columns, rows in few_masks_tables(run, found):
+    for title, columns, rows in few_masks_tables(found):
         widths = [max(map(len, column)) for column in zip(columns, *rows)]
         lines += ['', f'{title}:']
         lines += ['  '.join(f'{v:{w}}' for v, w in zip(row, widths)).rstrip() for row in (columns, *rows)]
@@ -363,7 +357,7 @@ def few_masks_section(
     for path in sorted((run.folder / 'few_masks').glob('*.json'), key=lambda p: int(p.stem)):
         found = read_json(path)
         parts.append(f'<h3>With {found["budget"]} masks</h3>')
-        for title, columns, rows in few_masks_tables(run, found):
+        for title, columns, rows in few_masks_tables(found):
             cells = [tuple(html.escape(v) for v in row) for row in rows]
             parts.append(f'<p>{html.escape(title)}</p>{html_table(columns, cells)}')
     return ''.join(parts)

@@ -9,7 +9,6 @@ __all__ = ['KINDS', 'MaskSource', 'run_kinds', 'find_masks']
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-import numpy as np
 from ..data.datasets import find_data
 from ..data.formats_out import MaskedImage
 from ..data.images import ImageSet, read_folder, read_photographs

@@ -6,8 +6,7 @@
 __all__ = ['WRITERS', 'MaskedImage', 'Written', 'regions_of', 'Writer', 'COCOWriter', 'CVATWriter', 'LabelStudioWriter',
            'LabelmeWriter', 'PNGWriter', 'write_masks']
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #7ad360fd
-import json
+# %% ../../nbs/4_data/22_formats_out.ipynb #7464a3ee
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,7 @@ from ..engine.arrays import save_label
 from ..engine.files import atomic_path, write_json
 from ..errors import InputError
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #adc18c54
+# %% ../../nbs/4_data/22_formats_out.ipynb #cd04ecf4
 @dataclass(frozen=True)
 class MaskedImage:
     "An image and its mask."
@@ -63,7 +62,7 @@ def regions_of(
             regions += [Region(name, [p.ravel().round(2).tolist()]) for p in polygons_of(label == i, tolerance)]
     return regions
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #c75cc96e
+# %% ../../nbs/4_data/22_formats_out.ipynb #cfb85111
 class Writer:
     "Writes images one after another, and what belongs to all of them at the end."
 
@@ -117,7 +116,7 @@ class COCOWriter(Writer):
         all_of_it = dict(info={}, licenses=[], images=self.images, annotations=self.annotations, categories=categories)
         write_json(self.out / 'annotations' / 'instances_default.json', all_of_it)
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #e52d9b14
+# %% ../../nbs/4_data/22_formats_out.ipynb #2de27604
 class CVATWriter(Writer):
     "CVAT for images 1.1."
 
@@ -168,7 +167,7 @@ class CVATWriter(Writer):
             ElementTree.ElementTree(self.root).write(path, encoding='utf-8', xml_declaration=True)
         write_json(self.out / 'labels.json', [dict(name=name, type='any', attributes=[]) for name in self.names])
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #4229f398
+# %% ../../nbs/4_data/22_formats_out.ipynb #e14affea
 class LabelStudioWriter(Writer):
     "Label Studio's tasks with predictions."
 
@@ -206,7 +205,7 @@ class LabelStudioWriter(Writer):
         with atomic_path(self.out / 'labeling_setup.xml') as path:
             path.write_text(ElementTree.tostring(view, encoding='unicode') + '\n', encoding='utf-8')
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #3d56827c
+# %% ../../nbs/4_data/22_formats_out.ipynb #9c4c6595
 class LabelmeWriter(Writer):
     "A JSON file of labelme for each image."
 
@@ -233,7 +232,7 @@ class PNGWriter(Writer):
         with atomic_path(self.out / 'classes.txt') as path:
             path.write_text(''.join(f'{name}\n' for name in self.classes), encoding='utf-8')
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #9a6f2052
+# %% ../../nbs/4_data/22_formats_out.ipynb #737b5535
 WRITERS: dict[str, type[Writer]] = {
     'coco': COCOWriter,
     'cvat': CVATWriter,

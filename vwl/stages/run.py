@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FILES', 'FORMAT', 'RunPaths', 'ImagePaths', 'Run', 'data_fingerprint', 'stored_recipe', 'image_sets', 'make_run',
-           'ExportedNetwork', 'is_exported', 'open_network', 'open_run', 'train_first']
+           'ExportedNetwork', 'is_exported', 'open_network', 'open_run', 'train_first', 'forget_stages']
 
 # %% ../../nbs/5_program/11_run_folder.ipynb #11447e0e
 import hashlib
@@ -432,12 +432,20 @@ def _change(run, stored, changes):
     for stage in first:
         if stage.check:
             stage.load(stage.check)(run, new)
+    forget_stages(folder, {t for s in first for r in (recipe, new) for t in stages_after(r, s.name)})
+    write_json(folder / 'recipe.json', stored | dict(recipe=new.model_dump()))
+
+
+def forget_stages(
+    folder: Path,  # of a run
+    stages: Iterable[str],  # names
+):
+    "Remove all that some stages have made, and the scores and the report, which tell of it."
     gone = ['metrics.json', 'report.html']
-    for name in {t for s in first for r in (recipe, new) for t in stages_after(r, s.name)}:
+    for name in stages:
         gone += [name, *STAGES[name].besides]
     for name in gone:
         _remove(folder / name)
-    write_json(folder / 'recipe.json', stored | dict(recipe=new.model_dump()))
 
 
 def _remove(path):

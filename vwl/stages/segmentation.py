@@ -15,6 +15,7 @@ import numpy as np
 from ..data.crops import LabelledCrops
 from ..data.findings import require_sound
 from ..data.images import ImageSet
+from ..engine.files import checksum, read_json, write_json
 from ..engine.processes import Machine, world
 from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
@@ -24,9 +25,9 @@ from ..models.deeplab import DeepLabV2, segmentation_optimizer, segmentation_ste
 from .cams import make_cams
 from .irnet import StoredLabels
 from .manifest import require_intact
-from .run import Run
+from .run import Run, forget_stages
 from .seeds import make_seeds
-from .table import LABELS, STAGES
+from .table import LABELS, STAGES, stages_after
 from .training import fit_network, initial_weights, is_trained, save_network, weights_to_try
 
 # %% ../../nbs/5_program/20_segmentation.ipynb #bb88c8be
@@ -114,6 +115,19 @@ def _look_at_masks(run, machine):
             'test; give images that are not learned from with --val-list'
         )
 
+# %% ../../nbs/5_program/20_segmentation.ipynb #bb5b1013
+def _forget_other_masks(run, machine):
+    "Note the true masks that are learned from; remove a network that learned from others, and its predictions."
+    if world().first:
+        images, path = run.train, run.folder / 'segmentation' / 'masks.json'
+        masks = {images.names[i]: checksum(images.mask_path(i)) for i in images.masked()}
+        if path.exists() and read_json(path) != masks:
+            machine.log.info('the true masks have changed: DeepLabV2 is trained again')
+            forget_stages(run.folder, stages_after(run.recipe, 'segmentation'))
+        if not run.network('segmentation').exists():
+            write_json(path, masks)
+    world().barrier()
+
 # %% ../../nbs/5_program/20_segmentation.ipynb #7fd095ce
 def train_segmentation(
     run: Run,  # with labels to learn from
@@ -121,6 +135,8 @@ def train_segmentation(
 ) -> Path:  # the weights
     "DeepLabV2's training into `segmentation/`; goes on from the last checkpoint."
     r, learned = run.recipe, LABELS[run.recipe.segmentation.labels]
+    if learned.masks:
+        _forget_other_masks(run, machine)
     if is_trained(run, 'segmentation'):
         return run.network('segmentation')
     if learned.made_by == 'seeds':
