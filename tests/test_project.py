@@ -102,9 +102,11 @@ def test_figures_of_the_readme():
     stored = ROOT / 'nbs' / '7_results' / 'stored'
     photographs = load_table('table4', stored / 'photographs', 'animals', NETWORKS['mobilenet_v2'], HEADLINE)
     scenes = load_table('scenes', stored / 'scenes', 'toy', dict(crf='none'))
-    columns = (photographs, 'cam_best'), (photographs, 'val'), (scenes, 'val'), (scenes, 'leak'), (scenes, 'body')
+    columns = (photographs, 'cam_best'), (photographs, 'val'), (scenes, 'val')
     rows = [
-        ' | '.join([f'| {row}', *(mean_and_spread(t.figures(row, c)) for t, c in columns)]) + ' |' for row in HEADLINE
+        ' | '.join([f'| {row}', *(mean_and_spread(t.figures(row, c)) for t, c in columns)]) + ' |'
+        for row in HEADLINE
+        if row in ('GAP', 'HP', 'HP + VWL-L')
     ]
     assert '\n'.join(rows) in (ROOT / 'README.md').read_text()
 

@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 
 def test_readme(run, tmp_path, monkeypatch):
     "The Python of the README runs as it is printed, in at most ten lines."
-    code = re.search(r'## In your own code.*?```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.S)[1]
+    code = re.search(r'## In Python.*?```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.S)[1]
     assert len(code.splitlines()) <= 10
     (tmp_path / 'runs').mkdir()
     (tmp_path / 'runs/birds').symlink_to(run.folder)

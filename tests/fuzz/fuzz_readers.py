@@ -13,6 +13,7 @@ in /proc. --only does single cases again and --keep stores their files.
 """
 
 import argparse
+import base64
 import collections
 import contextlib
 import gzip
@@ -373,6 +374,11 @@ def annotated_kinds():
             result |= dict(original_width=65000, original_height=65000)
     cvat = [whole('cvat', 'annotations.xml', t) for t in (None, 1.0)]
     huge = cvat[0].replace(b'width="80" height="60"', b'width="65000" height="65000"')
+    marked = whole('labelme', 'a.json')
+    Image.fromarray(label[5:30, 10:50] == 1).save(png := io.BytesIO(), 'png')
+    shape = dict(label='cow', points=[[10, 5], [49, 29]], shape_type='mask')
+    pasted = json.loads(marked) | dict(shapes=[shape | dict(mask=base64.b64encode(png.getvalue()).decode())])
+    wide = pasted | dict(imageWidth=65000, imageHeight=65000)
     hub = b'{"file_name": "a.jpg", "labels": ["cow"]}\n{"file_name": "b.jpg", "objects": {"categories": ["dog"]}}\n'
     voc = '<annotation><filename>a.jpg</filename><object><name>cow</name></object></annotation>'
     hot = b'file,cow,sea cow\na.jpg,1,0\nb.jpg,0,1\n'
@@ -382,7 +388,7 @@ def annotated_kinds():
         'coco-json': kind(
             'coco', 'any.json', [whole('coco', 'annotations/instances_default.json', t) for t in (None, 1)]
         ),
-        'labelme': kind('labelme', 'a.json', [whole('labelme', 'a.json')]),
+        'labelme': kind('labelme', 'a.json', [marked, json.dumps(pasted).encode()], [json.dumps(wide).encode()]),
         'voc-xml': kind('voc', 'a.xml', [voc.encode()], [bomb_xml()], 'xml'),
         'hot-csv': kind('csv', 'hot.csv', [hot, hot.replace(b',', b';')], text='text'),
         'hub': kind('hugging-face', 'metadata.jsonl', [hub], text='json'),

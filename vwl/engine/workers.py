@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from ..errors import InputError
 
@@ -42,13 +43,33 @@ def print_messages(
     LOG.propagate = False
 
 # %% ../../nbs/5_program/07_workers.ipynb #3b3e47a7
+class _MinuteLines:
+    "Goes through items; says every now and then how many are done and how long the others may take."
+
+    def __init__(self, items, total, seconds):
+        self.items, self.seconds, self.comment = items, seconds, ''
+        self.total = len(items) if total is None else total
+
+    def __iter__(self):
+        started = said = time.monotonic()
+        for done, item in enumerate(self.items, 1):
+            yield item
+            now = time.monotonic()
+            if now - said >= self.seconds and done < self.total:
+                left = (now - started) / done * (self.total - done)
+                about = f'    {done:,} of {self.total:,}, about {max(1, round(left / 60))} min left'
+                LOG.info(f'{about}, {self.comment}' if self.comment else about)
+                said = now
+
+
 def progress(
     items: Iterable,  # what to go through
     total: int | None = None,  # how many; None = len(items)
+    seconds: float = 60,  # between two lines in a file
 ) -> Iterable:  # iterable; its `comment` is shown behind the time left
-    "A progress bar over `items` that goes away when it is done; just the items where the output is a file or a pipe."
+    "A progress bar over `items` that goes away when it is done; a line a minute where the output is a file or a pipe."
     if 'ipykernel' not in sys.modules and not (sys.stdout and sys.stdout.isatty()):
-        return items
+        return _MinuteLines(items, total, seconds)
     from fastprogress import progress_bar  # here, since it takes time that many commands don't need
 
     return progress_bar(items, total=total, leave=False)
