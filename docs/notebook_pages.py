@@ -337,10 +337,25 @@ def read(app, doc, source):
         source[0] += '\n\n' + name_lists(app.pages)
 
 
+def write_llms(app, error):
+    "Write llms.txt: what the project is, and each page with a sentence, for programs that read sites."
+    if error or app.builder.format != 'html':
+        return
+    lines = ['# vwl', '', '> From image tags to pixel masks: weakly supervised semantic segmentation.']
+    for part, docs in app.parts.items():
+        lines += ['', f'## {part}', '']
+        for doc in docs:
+            page = app.pages[doc]
+            lead = f': {plain(page.lead)}' if page.lead else ''
+            lines.append(f'- [{page.title}]({app.builder.get_target_uri(doc)}){lead}')
+    (Path(app.outdir) / 'llms.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+
+
 def setup(app):
     app.add_config_value('reference', [], 'env')
     app.connect('builder-inited', collect)
     app.connect('source-read', read)
     app.connect('doctree-read', link)
     app.connect('doctree-resolved', one_id)
+    app.connect('build-finished', write_llms)
     return dict(parallel_read_safe=True)

@@ -158,3 +158,10 @@ def test_exported(tmp_path):
     for name, text in made.items():
         if not Path(name).name.startswith('_'):
             assert body(text) == body((ROOT / 'vwl' / name).read_text()), f'{name}: run make export'
+
+
+def test_files_that_a_build_needs():
+    "Each file that setup.py reads comes along in the source distribution."
+    kept = (ROOT / 'MANIFEST.in').read_text().split()
+    read = re.findall(r"here / '([\w./]+)'", (ROOT / 'setup.py').read_text())
+    assert len(read) == 3 and all(name in kept or name.startswith('vwl/') for name in read)

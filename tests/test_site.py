@@ -302,6 +302,24 @@ def test_search(site, browser):
     assert not browser.errors
 
 
+@pytest.mark.parametrize('asked', ['BoVW', 'seed area', 'pseudo mask', 'ground truth'])
+def test_search_by_other_names(site, browser, asked):
+    "Names that other papers use lead to the page of words."
+    browser.screen(1280)
+    browser.open(site / 'index.html')
+    browser.evaluate("document.querySelector('input[name=q]').focus()")
+    browser.type(asked)
+    browser.press('Enter')
+    browser.wait("[...document.querySelectorAll('ul.search a')].some(a => a.href.includes('08_glossary'))")
+
+
+def test_list_for_programs(site):
+    "llms.txt names each page once, by a link that leads somewhere."
+    links = re.findall(r'^- \[.+?\]\((.+?)\)', (site / 'llms.txt').read_text(), re.M)
+    assert len(links) == len(set(links)) > len(NOTEBOOKS)
+    assert [link for link in links if not (site / link).exists()] == []
+
+
 def test_equation_links(site, browser):
     "Each number in the table of equations leads to that equation, in sight."
     browser.screen(1280)

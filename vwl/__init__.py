@@ -1,5 +1,5 @@
 "From image tags to pixel masks: visual words and hybrid pooling for weakly supervised segmentation."
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _PARTS = {"HybridPool2d": "vwl.pooling", "VisualWords": "vwl.visual_words", "Segmenter": "vwl.apps.segmenter"}
 __all__ = [*_PARTS]
 

@@ -184,6 +184,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'vwl.apps.few_masks._compare': ('7_results/few_masks.html#_compare', 'vwl/apps/few_masks.py'),
                                     'vwl.apps.few_masks._look': ('7_results/few_masks.html#_look', 'vwl/apps/few_masks.py'),
                                     'vwl.apps.few_masks._made': ('7_results/few_masks.html#_made', 'vwl/apps/few_masks.py'),
+                                    'vwl.apps.few_masks._move_lists': ('7_results/few_masks.html#_move_lists', 'vwl/apps/few_masks.py'),
                                     'vwl.apps.few_masks._objects': ('7_results/few_masks.html#_objects', 'vwl/apps/few_masks.py'),
                                     'vwl.apps.few_masks._percent': ('7_results/few_masks.html#_percent', 'vwl/apps/few_masks.py'),
                                     'vwl.apps.few_masks._range': ('7_results/few_masks.html#_range', 'vwl/apps/few_masks.py'),

@@ -6,7 +6,7 @@
 __all__ = ['SIZES', 'Survey', 'survey_masks', 'drawn', 'between', 'threshold_draws', 'resampled', 'describe_kind', 'train_on_few',
            'evaluate_budget', 'few_masks_tables', 'few_masks_text', 'few_masks_section']
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #cd9447ca
+# %% ../../nbs/7_results/12_few_masks.ipynb #c9939b87
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from ..data.images import ImageSet
 from ..engine.arrays import load_label
 from ..engine.files import atomic_path, read_json, write_json
 from ..engine.processes import Machine
+from ..engine.settings import preset
 from ..errors import InputError
 from .results_table import html_table
 from vwl.metrics import (
@@ -37,7 +38,7 @@ from ..stages.run import Run, make_run
 from ..stages.scores import THRESHOLDS, require_sound_masks
 from ..stages.table import STAGES
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #c0ea854d
+# %% ../../nbs/7_results/12_few_masks.ipynb #5dac30b8
 SIZES = {'below 5 %': 0.05, '5 to 20 %': 0.2, 'above 20 %': 1.0}  # of an image that an object covers, at most
 
 
@@ -60,7 +61,7 @@ class Survey:
             total.ravel()[where] += counts
         return total
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #fcae4799
+# %% ../../nbs/7_results/12_few_masks.ipynb #16b8804d
 def _objects(label, truth, n):
     "(class, share of the image, IoU, boundary F) of each class that an image shows."
     valid, found = truth != 255, []
@@ -108,7 +109,7 @@ def survey_masks(
     out.confusions = {kind: np.stack(c) for kind, c in counts.items()}
     return out
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #efec8777
+# %% ../../nbs/7_results/12_few_masks.ipynb #2f380f96
 def drawn(
     names: Sequence[str],  # of the images with masks
     budget: int,  # how many masks there are
@@ -141,7 +142,7 @@ def threshold_draws(
         miou.append(mean_iou((total - few)[best]))
     return dict(thresholds=chosen, miou=miou, mean=float(np.mean(miou)), between=between(miou))
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #42c0843b
+# %% ../../nbs/7_results/12_few_masks.ipynb #b6897552
 def resampled(
     confusions: Sequence[np.ndarray],  # of each network (N, n, n), of the same images
     times: int = 1000,
@@ -153,7 +154,7 @@ def resampled(
     sums = [(weights @ c.reshape(count, -1)).reshape(times, *c.shape[1:]) for c in confusions]
     return np.array([[mean_iou(N) for N in s] for s in sums])
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #b1826d23
+# %% ../../nbs/7_results/12_few_masks.ipynb #bc562f51
 def describe_kind(
     survey: Survey,
     kind: str,  # of masks
@@ -176,12 +177,20 @@ def describe_kind(
         sizes=sizes,
     )
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #65f01749
+# %% ../../nbs/7_results/12_few_masks.ipynb #aeb7e252
 def _write_list(path, names):
     "A list of images; its absolute path."
     with atomic_path(path) as p:
         p.write_text(''.join(f'{name}\n' for name in names), encoding='utf-8')
     return str(Path(path).resolve())
+
+
+def _move_lists(path, lists):
+    "Store where the lists of a run are now: it lies in another run's folder, which may have moved."
+    if path.is_file():
+        stored = read_json(path)
+        recipe = preset('paper', **stored['recipe']).changed(**lists)
+        write_json(path, stored | dict(recipe=recipe.model_dump()))
 
 
 def train_on_few(
@@ -196,12 +205,9 @@ def train_on_few(
     folder, r = run.folder / 'few_masks' / f'{budget}-{draw}', run.recipe
     rest = [name for name in run.val.names if name not in set(few.names)]
     train_list = _write_list(Path(f'{folder}-drawn.txt'), few.names)
-    recipe = r.changed(
-        seg_labels='masks',
-        train_list=train_list,
-        score_list=train_list,
-        val_list=_write_list(Path(f'{folder}-rest.txt'), rest),
-    )
+    lists = dict(train_list=train_list, score_list=train_list, val_list=_write_list(Path(f'{folder}-rest.txt'), rest))
+    recipe = r.changed(seg_labels='masks', **lists)
+    _move_lists(folder / 'recipe.json', lists)
     if r.segmentation.weights == 'classifier':
         recipe = recipe.changed(seg_weights=r.network.weights, seg_style=r.network.style)
     there = make_run(run.train.root, folder, recipe)
@@ -209,7 +215,7 @@ def train_on_few(
         STAGES[name](there, machine)
     return there
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #e8082b23
+# %% ../../nbs/7_results/12_few_masks.ipynb #0d434894
 def _made(run, images, stages):
     "The kinds of masks of some stages that are there for all of some images."
     kinds = [m for s in stages for m in STAGES[s].masks if m.wanted(run.recipe)]
@@ -279,7 +285,7 @@ def evaluate_budget(
     write_json(run.folder / 'few_masks' / f'{budget}.json', out)
     return out
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #cf3fcb44
+# %% ../../nbs/7_results/12_few_masks.ipynb #34806563
 def _percent(value):
     return '–' if value is None else f'{100 * value:.1f}'
 
@@ -332,7 +338,7 @@ def _score_row(score):
     miou, *rest = map(_percent, figures)
     return miou, _range(score['between']), *rest, *(_percent(score['sizes'][s]['iou']) for s in SIZES)
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #0dacf3c6
+# %% ../../nbs/7_results/12_few_masks.ipynb #38cf79de
 def few_masks_text(
     found: dict[str, Any],  # from `evaluate_budget`
 ) -> str:
