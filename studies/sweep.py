@@ -134,7 +134,7 @@ def draw(args):
     """Pictures of the rows of Table 4 with the first seed, by the first network, and what became of their words with
     each.
     """
-    settings, runs, words = common('mobilenet_v2', args.weights), {}, {}
+    settings, runs, words = common('mobilenet_v2', args.weights, {}), {}, {}
     digests = data_key(args.folder, row_recipe(EXPERIMENTS['table4'].rows[1], 'animals', settings, 1))
     for row in EXPERIMENTS['table4'].rows:
         for seed in 1, 2, 3:

@@ -6,7 +6,7 @@
 __all__ = ['AnnotatedImage', 'Annotations', 'possible_names', 'find_each', 'match_files', 'unmarked', 'write_annotated',
            'add_masks']
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #866b9343
+# %% ../../nbs/4_data/20_annotated_images.ipynb #c344faa6
 import csv
 import io
 import json
@@ -26,7 +26,7 @@ from ..engine.files import atomic_path
 from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #f5fad13e
+# %% ../../nbs/4_data/20_annotated_images.ipynb #c27b7643
 @dataclass(frozen=True)
 class AnnotatedImage:
     "What a tool knows of an image."
@@ -52,7 +52,7 @@ class Annotations:
     classes: tuple[str, ...] = ()  # in the order of the tool's list; none if it has no list
     folder: Path | None = None  # where its images lie, if not beside it
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #739ab0b9
+# %% ../../nbs/4_data/20_annotated_images.ipynb #d1839d1a
 def possible_names(
     name: str,  # as a tool writes it
 ) -> list[str]:  # the likeliest first
@@ -64,7 +64,7 @@ def possible_names(
     uploaded = re.sub(r'^[0-9a-f]{8}-', '', last)  # and its /data/upload/1/0f3a9c1e-NAME
     return list(dict.fromkeys([name, plain, last, uploaded]))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #179dd506
+# %% ../../nbs/4_data/20_annotated_images.ipynb #2a51eecd
 _MASKS = {*MASK_FOLDERS, 'SegmentationObject'}
 
 
@@ -104,7 +104,7 @@ def match_files(
         raise InputError(f'{found.source}: {names[0]!r} and {names[1]!r} both mean {twice[0]}; keep one')
     return chosen
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #5a3c7e2f
+# %% ../../nbs/4_data/20_annotated_images.ipynb #44a192d5
 def unmarked(
     image: AnnotatedImage,
     classes: Sequence[str],  # that are asked for
@@ -115,7 +115,7 @@ def unmarked(
         return None
     return [t for t in image.all_tags() if t in classes and t not in marked]
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #d8b06857
+# %% ../../nbs/4_data/20_annotated_images.ipynb #2c451255
 def _mask(image, found, path, ids):
     "The mask of an image, as large as the photograph; `InputError` if what is marked doesn't fit it."
     width, height = image_size(path)
@@ -137,7 +137,7 @@ def _mask(image, found, path, ids):
             f'{found.source}: the regions of {image.name!r} cannot be drawn ({e}); export it again'
         ) from None
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #c003a49e
+# %% ../../nbs/4_data/20_annotated_images.ipynb #44dd732a
 def _tag_cell(tags):
     "A cell of tags.csv, which no name in it can break."
     if any(re.search(r'[;,|#"\'\[\]{}()\n]', t) for t in tags):
@@ -167,7 +167,7 @@ def _classes(found, classes):
     listed = [c for c in found.classes if c in used]
     return tuple(classes) or (*listed, *sorted(c for c in used if c not in listed))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #a2e85494
+# %% ../../nbs/4_data/20_annotated_images.ipynb #dce91a44
 def write_annotated(
     found: Annotations,
     out: Path | str,  # folder to write; it must not be there, or be empty
@@ -199,11 +199,16 @@ def write_annotated(
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+    if empty := sum(not {*i.all_tags()} & {*kept} for i in found.images):
+        LOG.warning(
+            f'{empty} images have no tag, and are learned from as images that show none of the classes; if nobody has '
+            'looked at them, take their rows out of tags.csv'
+        )
     count = f'{len(files):,} images, {len(kept)} classes, {masks:,} masks'
     LOG.info(f'{out}: {count}; next: vwl check {out}, vwl run {out}')
     return out
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #09546a1f
+# %% ../../nbs/4_data/20_annotated_images.ipynb #83a81502
 def _write_images(found, out, folder, files, ids, copy):
     "Photographs and masks; how many masks there are."
     partly, masks = [], 0

@@ -7,7 +7,7 @@ __all__ = ['FORMATS', 'Format', 'region_of', 'read_class_folders', 'read_hot_tab
            'read_label_studio', 'read_cvat', 'read_coco', 'read_labelme', 'read_voc', 'read_hugging_face',
            'read_by_datumaro', 'read_annotations']
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #5e6390aa
+# %% ../../nbs/4_data/21_formats_in.ipynb #5c430d95
 import base64
 import csv
 import io
@@ -29,9 +29,10 @@ from .regions import Region, from_run_lengths, no_class, run_lengths
 from .tags import LIKE_A_LIST, listed_tags
 from ..engine.arrays import load_label
 from ..engine.files import read_json, read_text
+from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #d46e2bbf
+# %% ../../nbs/4_data/21_formats_in.ipynb #96455e21
 @dataclass(frozen=True)
 class Format:
     "A form of annotations that `vwl import` reads."
@@ -68,7 +69,7 @@ def _files(source, suffix, title):
         raise InputError(f'{source}: no {suffix} file of {title} is there')
     return files
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #1ca80da0
+# %% ../../nbs/4_data/21_formats_in.ipynb #e9cb14e0
 def region_of(
     label: str,  # what it shows
     inside: np.ndarray,  # (H, W) bool
@@ -85,7 +86,7 @@ def _split(path, source):
     folders = path.relative_to(source).parts[:-1] if source.is_dir() else ()
     return next((_SPLITS[part.lower()] for part in folders if part.lower() in _SPLITS), '')
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #facea91c
+# %% ../../nbs/4_data/21_formats_in.ipynb #d2291356
 def read_class_folders(
     source: Path,  # folder with a folder for each class
 ) -> Annotations:
@@ -106,7 +107,7 @@ def read_class_folders(
 
 FORMATS['folders'] = Format('a folder for each class', 'a folder with a folder for each class', read_class_folders)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #77cd91c8
+# %% ../../nbs/4_data/21_formats_in.ipynb #6b04e7cb
 _NAMES = 'image file filename file_name image_name image_id path filepath img name id'.split()
 _YES = dict.fromkeys(('1', '1.0', 'true', 'yes', 'x'), True)
 _NO = dict.fromkeys(('0', '0.0', 'false', 'no', '', '-1', '-1.0'), False)
@@ -173,7 +174,7 @@ def _text_in(value, where):
 
 FORMATS['csv'] = Format('a table of 0 and 1', 'a CSV file: file names, and a column of 0 and 1 a class', read_hot_table)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #7f1f0694
+# %% ../../nbs/4_data/21_formats_in.ipynb #6cdeef8e
 def decode_brush(
     numbers: list[int] | bytes,  # of a brush
     height: int,  # of the image
@@ -219,7 +220,7 @@ def encode_brush(
     text += '0' * (-len(text) % 8)
     return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #a2bdc086
+# %% ../../nbs/4_data/21_formats_in.ipynb #58f14544
 def _studio_region(value, height, width):
     "The regions of one result of Label Studio; none if it is a box, or something else that marks no pixels."
     labels = [_text(v) for key in ('brushlabels', 'polygonlabels', 'labels') for v in value.get(key) or ()]
@@ -248,7 +249,7 @@ def _studio_result(results):
         tags += [_text(v) for v in value.get('rectanglelabels') or value.get('ellipselabels') or ()]
     return tags, regions, size
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #27ae4fed
+# %% ../../nbs/4_data/21_formats_in.ipynb #409d1cc4
 def _studio_image(data):
     "The image of a task: the first value that names one."
     for value in data.values():
@@ -277,25 +278,30 @@ def read_label_studio(
     source: Path,  # the exported JSON file, or its folder
 ) -> Annotations:
     "An export of Label Studio, as JSON or JSON-MIN."
-    images = []
+    images, untouched = [], 0
     for path in _files(source, '.json', 'Label Studio'):
         with _known_form(path, 'Label Studio'):
             for task in read_json(path):
                 if 'data' in task:
                     name = _studio_image(task['data'])
                     kept = [a for a in task.get('annotations', ()) if not a.get('was_cancelled')]
-                    last = max(kept, key=lambda a: str(a.get('updated_at', '')), default={})
+                    if not kept:
+                        untouched += 1
+                        continue
+                    last = max(kept, key=lambda a: str(a.get('updated_at', '')))
                     tags, regions, size = _studio_result(last.get('result', ()))
                 else:
                     name = _studio_image(task)
                     tags, regions, size = _studio_min(task)
                 images.append(AnnotatedImage(name, tuple(tags), tuple(regions), size))
+    if untouched:
+        LOG.info(f'{source}: {untouched} tasks that nobody has annotated are left out')
     return Annotations(source, images)
 
 
 FORMATS['label-studio'] = Format('Label Studio', 'an export as JSON or JSON-MIN', read_label_studio)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #511fe39e
+# %% ../../nbs/4_data/21_formats_in.ipynb #5c191be7
 def _points(text):
     "(n, 2) of CVAT's `x,y;x,y`."
     return np.array([[float(v) for v in pair.split(',')] for pair in text.split(';')], np.float64).reshape(-1, 2)
@@ -343,7 +349,7 @@ def _cvat_image(node):
     split = _SPLITS.get(str(node.get('subset', '')).lower(), '')
     return AnnotatedImage(_text(node.attrib['name']), tuple(tags), regions, (width, height), split)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #751e489e
+# %% ../../nbs/4_data/21_formats_in.ipynb #8a3ccc16
 def _xml(path):
     "The root of an XML file."
     try:
@@ -391,7 +397,7 @@ def read_cvat(
 
 FORMATS['cvat'] = Format('CVAT', 'the XML of "CVAT for images", or the folder of "Segmentation mask"', read_cvat)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #715c9a45
+# %% ../../nbs/4_data/21_formats_in.ipynb #b55b4a08
 def _coco_file(path, source):
     "(images, classes) of one JSON file; none if it holds something else."
     content = read_json(path)
@@ -435,7 +441,7 @@ def read_coco(
 
 FORMATS['coco'] = Format('COCO', 'a JSON file with images, annotations and categories, or a folder of them', read_coco)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #e84ec6fd
+# %% ../../nbs/4_data/21_formats_in.ipynb #aa5649dc
 def _pasted(png, left, top, height, width):
     "(H, W) bool of a mask that is stored as a PNG of its box."
     try:
@@ -499,7 +505,7 @@ def _labelme_image(path, source, name):
 
 FORMATS['labelme'] = Format('labelme', 'a folder with a JSON file for each photograph', read_labelme)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #f0277221
+# %% ../../nbs/4_data/21_formats_in.ipynb #905aaa15
 def _voc_lists(source):
     "{name: 'train' or 'val'} by the lists of `ImageSets`; those of classes are not read."
     of = {}
@@ -551,7 +557,7 @@ def read_voc(
 
 FORMATS['voc'] = Format('VOC', 'a folder with Annotations/ and JPEGImages/', read_voc)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #d4b45aef
+# %% ../../nbs/4_data/21_formats_in.ipynb #cd638a1c
 _METADATA = '.csv', '.jsonl'
 _TAGS = 'labels label tags tag classes class categories category'.split()
 
@@ -602,7 +608,7 @@ def read_hugging_face(
 
 FORMATS['hugging-face'] = Format('Hugging Face', 'a folder with metadata.csv or metadata.jsonl', read_hugging_face)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #d7dff475
+# %% ../../nbs/4_data/21_formats_in.ipynb #c2f1767c
 def read_by_datumaro(
     name: str,  # of a format of Datumaro
     source: Path,  # file or folder
@@ -643,7 +649,7 @@ def _of_datumaro(item, names, source):
     name = where.relative_to(root).as_posix() if where.is_relative_to(root) else str(path)
     return AnnotatedImage(name, tuple(tags), tuple(regions), split=_SPLITS.get(item.subset, ''))
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #78712b62
+# %% ../../nbs/4_data/21_formats_in.ipynb #e8e26d23
 def read_annotations(
     name: str,  # a key of `FORMATS`, or a format of Datumaro
     source: Path | str,  # file or folder
