@@ -7,7 +7,7 @@ __all__ = ['FORMATS', 'Format', 'region_of', 'read_class_folders', 'read_hot_tab
            'read_label_studio', 'read_cvat', 'read_coco', 'read_labelme', 'read_voc', 'read_hugging_face',
            'read_by_datumaro', 'read_annotations']
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #5c430d95
+# %% ../../nbs/4_data/21_formats_in.ipynb #cba83a0d
 import base64
 import csv
 import io
@@ -28,11 +28,11 @@ from .images import VOC_CLASSES, read_colours
 from .regions import Region, from_run_lengths, no_class, run_lengths
 from .tags import LIKE_A_LIST, listed_tags
 from ..engine.arrays import load_label
-from ..engine.files import read_json, read_text
+from ..engine.files import is_file, read_json, read_text
 from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #96455e21
+# %% ../../nbs/4_data/21_formats_in.ipynb #0d94b6be
 @dataclass(frozen=True)
 class Format:
     "A form of annotations that `vwl import` reads."
@@ -69,7 +69,7 @@ def _files(source, suffix, title):
         raise InputError(f'{source}: no {suffix} file of {title} is there')
     return files
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #e9cb14e0
+# %% ../../nbs/4_data/21_formats_in.ipynb #4b28b461
 def region_of(
     label: str,  # what it shows
     inside: np.ndarray,  # (H, W) bool
@@ -81,12 +81,19 @@ def region_of(
 _SPLITS = {'train': 'train', 'training': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val', 'test': 'test'}
 
 
+def _beside(path, source, name):
+    "The name of an image seen from the source, if it lies beside the file that names it; else as it is."
+    if source.is_dir() and is_file(path.parent / name):
+        return (path.parent.relative_to(source) / name).as_posix()
+    return name
+
+
 def _split(path, source):
     "The list that a file below `source` belongs to by its folders: 'train', 'val', 'test', or none."
     folders = path.relative_to(source).parts[:-1] if source.is_dir() else ()
     return next((_SPLITS[part.lower()] for part in folders if part.lower() in _SPLITS), '')
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #d2291356
+# %% ../../nbs/4_data/21_formats_in.ipynb #bf5cbc1f
 def read_class_folders(
     source: Path,  # folder with a folder for each class
 ) -> Annotations:
@@ -107,7 +114,7 @@ def read_class_folders(
 
 FORMATS['folders'] = Format('a folder for each class', 'a folder with a folder for each class', read_class_folders)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #6b04e7cb
+# %% ../../nbs/4_data/21_formats_in.ipynb #3e8425e0
 _NAMES = 'image file filename file_name image_name image_id path filepath img name id'.split()
 _YES = dict.fromkeys(('1', '1.0', 'true', 'yes', 'x'), True)
 _NO = dict.fromkeys(('0', '0.0', 'false', 'no', '', '-1', '-1.0'), False)
@@ -137,32 +144,33 @@ def _named_column(head):
 
 
 def read_hot_table(
-    source: Path,  # a CSV file, or a folder with one
+    source: Path,  # a CSV file, or a folder with such files
 ) -> Annotations:
-    "A table with a column of file names and a column of 0 and 1 for each class."
-    tables = _files(source, '.csv', 'such a table')
-    if len(tables) > 1:
-        raise InputError(f'{source}: has {len(tables)} tables, {tables[0].name} and others; give one of them')
-    source = tables[0]
-    head, rows = _table(source)
-    name = _named_column(head)
-    classes = [c for i, c in enumerate(head) if i != name]
-    if not classes or not all(classes) or len(set(classes)) < len(classes):
-        raise InputError(f'{source}: each column besides {head[name]!r} must be called as a class, and no two alike')
-    images = []
-    for n, row in enumerate(rows, 2):
-        tags = []
-        for i, value in enumerate(row):
-            said = (_YES | _NO).get(value.strip().lower())
-            if i != name and said is None:
-                raise InputError(
-                    f'{source} row {n}: the column {head[i]!r} has {value[:40]!r}, which is neither 0 nor 1; take out '
-                    'the columns that are no classes (a table with a column of tags is read as it is: vwl run)'
-                )
-            if i != name and said:
-                tags.append(head[i])
-        images.append(AnnotatedImage(_text_in(row[name], f'{source} row {n}'), tuple(tags)))
+    "Tables with a column of file names and a column of 0 and 1 for each class."
+    images, classes = [], {}
+    for path in _files(source, '.csv', 'such a table'):
+        head, rows = _table(path)
+        name = _named_column(head)
+        own = [c for i, c in enumerate(head) if i != name]
+        if not own or not all(own) or len(set(own)) < len(own):
+            raise InputError(f'{path}: each column besides {head[name]!r} must be called as a class, and no two alike')
+        classes |= dict.fromkeys(own)
+        for n, row in enumerate(rows, 2):
+            tags = [head[i] for i, value in enumerate(row) if i != name and _said(value, head[i], f'{path} row {n}')]
+            file = _beside(path, source, _text_in(row[name], f'{path} row {n}'))
+            images.append(AnnotatedImage(file, tuple(tags), split=_split(path, source)))
     return Annotations(source, images, tuple(classes))
+
+
+def _said(value, column, where):
+    "Whether a cell says yes; `InputError` if it says neither yes nor no."
+    said = (_YES | _NO).get(value.strip().lower())
+    if said is None:
+        raise InputError(
+            f'{where}: the column {column!r} has {value[:40]!r}, which is neither 0 nor 1; take out the columns that '
+            'are no classes (a table with a column of tags is read as it is: vwl run)'
+        )
+    return said
 
 
 def _text_in(value, where):
@@ -174,7 +182,7 @@ def _text_in(value, where):
 
 FORMATS['csv'] = Format('a table of 0 and 1', 'a CSV file: file names, and a column of 0 and 1 a class', read_hot_table)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #6cdeef8e
+# %% ../../nbs/4_data/21_formats_in.ipynb #0f277200
 def decode_brush(
     numbers: list[int] | bytes,  # of a brush
     height: int,  # of the image
@@ -220,7 +228,7 @@ def encode_brush(
     text += '0' * (-len(text) % 8)
     return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #58f14544
+# %% ../../nbs/4_data/21_formats_in.ipynb #dccc7474
 def _studio_region(value, height, width):
     "The regions of one result of Label Studio; none if it is a box, or something else that marks no pixels."
     labels = [_text(v) for key in ('brushlabels', 'polygonlabels', 'labels') for v in value.get(key) or ()]
@@ -249,7 +257,7 @@ def _studio_result(results):
         tags += [_text(v) for v in value.get('rectanglelabels') or value.get('ellipselabels') or ()]
     return tags, regions, size
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #409d1cc4
+# %% ../../nbs/4_data/21_formats_in.ipynb #872e7736
 def _studio_image(data):
     "The image of a task: the first value that names one."
     for value in data.values():
@@ -301,7 +309,7 @@ def read_label_studio(
 
 FORMATS['label-studio'] = Format('Label Studio', 'an export as JSON or JSON-MIN', read_label_studio)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #5c191be7
+# %% ../../nbs/4_data/21_formats_in.ipynb #c48f3e36
 def _points(text):
     "(n, 2) of CVAT's `x,y;x,y`."
     return np.array([[float(v) for v in pair.split(',')] for pair in text.split(';')], np.float64).reshape(-1, 2)
@@ -349,7 +357,7 @@ def _cvat_image(node):
     split = _SPLITS.get(str(node.get('subset', '')).lower(), '')
     return AnnotatedImage(_text(node.attrib['name']), tuple(tags), regions, (width, height), split)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #8a3ccc16
+# %% ../../nbs/4_data/21_formats_in.ipynb #1081edd1
 def _xml(path):
     "The root of an XML file."
     try:
@@ -397,7 +405,7 @@ def read_cvat(
 
 FORMATS['cvat'] = Format('CVAT', 'the XML of "CVAT for images", or the folder of "Segmentation mask"', read_cvat)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #b55b4a08
+# %% ../../nbs/4_data/21_formats_in.ipynb #29c23b85
 def _coco_file(path, source):
     "(images, classes) of one JSON file; none if it holds something else."
     content = read_json(path)
@@ -413,7 +421,8 @@ def _coco_file(path, source):
         tags = [names[a['category_id']] for a in mine if not a.get('segmentation')]
         size = (image['width'], image['height']) if image.get('width') else None
         split = _split(path, source) or next((_SPLITS[p] for p in re.split(r'[\W_]+', path.stem) if p in _SPLITS), '')
-        images.append(AnnotatedImage(_text(image['file_name']), tuple(tags), tuple(regions), size, split))
+        name = _beside(path, source, _text(image['file_name']))
+        images.append(AnnotatedImage(name, tuple(tags), tuple(regions), size, split))
     if of:
         raise ValueError(f'annotations of image {next(iter(of))}, which is not listed')
     return images, [n for n in names.values() if no_class(n) is None]
@@ -441,7 +450,7 @@ def read_coco(
 
 FORMATS['coco'] = Format('COCO', 'a JSON file with images, annotations and categories, or a folder of them', read_coco)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #aa5649dc
+# %% ../../nbs/4_data/21_formats_in.ipynb #ec8320ea
 def _pasted(png, left, top, height, width):
     "(H, W) bool of a mask that is stored as a PNG of its box."
     try:
@@ -505,7 +514,7 @@ def _labelme_image(path, source, name):
 
 FORMATS['labelme'] = Format('labelme', 'a folder with a JSON file for each photograph', read_labelme)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #905aaa15
+# %% ../../nbs/4_data/21_formats_in.ipynb #b2578170
 def _voc_lists(source):
     "{name: 'train' or 'val'} by the lists of `ImageSets`; those of classes are not read."
     of = {}
@@ -549,15 +558,14 @@ def read_voc(
             name = path.stem
             mask = source / 'SegmentationClass' / f'{name}.png'
             regions = _voc_regions(mask, colours, names) if mask.is_file() else ()
-            file = root.findtext('filename') or name
-            images.append(AnnotatedImage(_text(file), tuple(tags), regions, split=lists.get(name, '')))
+            images.append(AnnotatedImage(name, tuple(tags), regions, split=lists.get(name, '')))
     folder = source / 'JPEGImages'
     return Annotations(source, images, tuple(names) if colours else (), folder if folder.is_dir() else None)
 
 
 FORMATS['voc'] = Format('VOC', 'a folder with Annotations/ and JPEGImages/', read_voc)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #cd638a1c
+# %% ../../nbs/4_data/21_formats_in.ipynb #a99d7b98
 _METADATA = '.csv', '.jsonl'
 _TAGS = 'labels label tags tag classes class categories category'.split()
 
@@ -608,7 +616,7 @@ def read_hugging_face(
 
 FORMATS['hugging-face'] = Format('Hugging Face', 'a folder with metadata.csv or metadata.jsonl', read_hugging_face)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #c2f1767c
+# %% ../../nbs/4_data/21_formats_in.ipynb #7256849a
 def read_by_datumaro(
     name: str,  # of a format of Datumaro
     source: Path,  # file or folder
@@ -649,7 +657,7 @@ def _of_datumaro(item, names, source):
     name = where.relative_to(root).as_posix() if where.is_relative_to(root) else str(path)
     return AnnotatedImage(name, tuple(tags), tuple(regions), split=_SPLITS.get(item.subset, ''))
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #e8e26d23
+# %% ../../nbs/4_data/21_formats_in.ipynb #441b4477
 def read_annotations(
     name: str,  # a key of `FORMATS`, or a format of Datumaro
     source: Path | str,  # file or folder
