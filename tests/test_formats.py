@@ -273,3 +273,106 @@ def test_budget(run, fails, capsys):
     assert 'With 6 masks' in (run / 'report.html').read_text()
     assert 'give 1 to 23' in fails('evaluate', run, '--budget', '24')
     assert '--draws must be at least 1' in fails('evaluate', run, '--budget', '4', '--draws', '0')
+
+
+def photographs(folder, *files, size=(40, 30)):
+    "Small photographs below a folder."
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', size).save(folder / file)
+    return folder
+
+
+def coco_of(folder, images, annotations):
+    "A JSON of COCO with the classes cat and dog."
+    made = [dict(id=i, file_name=f, width=40, height=30) for i, f in enumerate(images)]
+    marked = [dict(id=n, iscrowd=0) | a for n, a in enumerate(annotations)]
+    names = [dict(id=1, name='cat'), dict(id=2, name='dog')]
+    (folder / 'a.json').write_text(json.dumps(dict(images=made, annotations=marked, categories=names)))
+    return folder / 'a.json'
+
+
+SQUARE = [[2, 2, 10, 2, 10, 10, 2, 10]]
+
+
+def imported(*argv):
+    main(['import', *map(str, argv)])
+
+
+def test_a_photograph_found_elsewhere_is_said(tmp_path, capsys, fails):
+    "A name whose folder is another one, and two files of one stem."
+    folder = photographs(tmp_path / 'x', 'dogs/1.jpg')
+    imported('coco', coco_of(folder, ['cats/1.jpg'], [dict(image_id=0, category_id=1)]), '--out', tmp_path / 'out')
+    assert 'cats/1.jpg -> dogs/1.jpg' in capsys.readouterr().out
+    both = photographs(tmp_path / 'y', 'a.jpg', 'a.png')
+    source = coco_of(both, ['a.png'], [dict(image_id=0, category_id=1)])
+    assert 'differs from a.jpg in nothing but the suffix' in fails('import', 'coco', source, '--out', tmp_path / 'two')
+
+
+def test_an_object_of_which_only_a_box_is_known(tmp_path, capsys):
+    "Its pixels are not known, so its image gets no mask."
+    marks = [dict(image_id=0, category_id=1, segmentation=SQUARE), dict(image_id=0, category_id=1, bbox=[22, 2, 9, 9])]
+    source = coco_of(photographs(tmp_path / 'x', 'a.jpg'), ['a.jpg'], marks)
+    imported('coco', source, '--out', tmp_path / 'out')
+    assert 'a.jpg (cat)' in capsys.readouterr().out and not (tmp_path / 'out' / 'masks').exists()
+
+
+def test_an_ellipse_that_is_turned(tmp_path):
+    photographs(tmp_path / 'x', 'a.jpg')
+    shape = '<ellipse label="cat" cx="20" cy="15" rx="14" ry="3" rotation="90.00"/>'
+    text = f'<annotations><image id="0" name="a.jpg" width="40" height="30">{shape}</image></annotations>'
+    (tmp_path / 'x' / 'annotations.xml').write_text(text)
+    imported('cvat', tmp_path / 'x', '--out', tmp_path / 'out')
+    rows, columns = np.nonzero(np.asarray(Image.open(tmp_path / 'out' / 'masks' / 'a.png')))
+    assert (rows.min(), rows.max()) in {(1, 28), (1, 29)} and 16 <= columns.min() <= columns.max() <= 23
+
+
+def test_what_is_kept_and_what_is_not_touched(tmp_path, capsys):
+    "A folder beside the new one stays; an image that was emptied is named and keeps its mask."
+    (tmp_path / 'out.part').mkdir()
+    (tmp_path / 'out.part' / 'mine.txt').write_text('x')
+    folder = photographs(tmp_path / 'x', 'a.jpg', 'b.jpg')
+    marks = [dict(image_id=i, category_id=1, segmentation=SQUARE) for i in (0, 1)]
+    imported('coco', coco_of(folder, ['a.jpg', 'b.jpg'], marks), '--out', tmp_path / 'out')
+    assert (tmp_path / 'out.part' / 'mine.txt').read_text() == 'x'
+    before = (tmp_path / 'out' / 'masks' / 'b.png').read_bytes()
+    imported('coco', coco_of(folder, ['a.jpg', 'b.jpg'], marks[:1]), '--into', tmp_path / 'out')
+    assert 'keep the mask that they had: b' in capsys.readouterr().out
+    assert (tmp_path / 'out' / 'masks' / 'b.png').read_bytes() == before
+
+
+def test_layouts_that_mislead(tmp_path, fails):
+    "Loose photographs in a split, a folder too far up, masks of unknown ids, several names in a cell."
+    loose = photographs(tmp_path / 'loose', 'train/cat/1.jpg', 'train/dog/2.jpg', 'test/3.jpg')
+    assert 'test/3.jpg: lies in no folder of a class' in fails('import', 'folders', loose, '--out', tmp_path / 'o')
+    above = photographs(tmp_path / 'above', 'archive/cat/1.jpg', 'archive/dog/2.jpg')
+    assert 'give the folder of the classes' in fails('import', 'folders', above, '--out', tmp_path / 'o')
+    voc = photographs(tmp_path / 'voc', 'JPEGImages/a.jpg', 'SegmentationClass/a.png')
+    (voc / 'Annotations').mkdir()
+    (voc / 'Annotations' / 'a.xml').write_text('<annotation><object><name>weed</name></object></annotation>')
+    Image.fromarray(np.ones((30, 40), np.uint8)).save(voc / 'SegmentationClass' / 'a.png')
+    assert 'add labelmap.txt' in fails('import', 'voc', voc, '--out', tmp_path / 'o')
+    hub = photographs(tmp_path / 'hub', 'a.jpg')
+    (hub / 'metadata.csv').write_text('file_name,label\na.jpg,"cat,dog"\n')
+    assert 'looks like several names' in fails('import', 'hugging-face', hub, '--out', tmp_path / 'o')
+
+
+def test_what_label_studio_says_in_other_ways(tmp_path):
+    "Boxes with labels, taxonomies, choices of a region, and choices of JSON-MIN under a name of their own."
+    folder = photographs(tmp_path / 'x', 'a.jpg', 'b.jpg')
+    sizes, box = dict(original_width=40, original_height=30), dict(x=1, y=1, width=9, height=9)
+    polygon = dict(points=[[0, 0], [50, 0], [50, 50]], polygonlabels=['cat'])
+    results = [
+        [dict(id='1', value=polygon, **sizes), dict(id='1', value=dict(choices=['occluded']) | polygon, **sizes)],
+        [dict(id='2', value=box | dict(labels=['dog'])), dict(id='3', value=dict(taxonomy=[['animal', 'cat']]))],
+    ]
+    tasks = [dict(data=dict(image=f), annotations=[dict(result=r)]) for f, r in zip(('a.jpg', 'b.jpg'), results)]
+    (folder / 'tasks.json').write_text(json.dumps(tasks))
+    imported('label-studio', folder / 'tasks.json', '--out', tmp_path / 'out')
+    images = read_folder(tmp_path / 'out')
+    assert [set(images.tags(i)) for i in (0, 1)] == [{'cat'}, {'cat', 'dog'}] and images.masked() == [0]
+    small = [dict(image='a.jpg', species='cat'), dict(image='b.jpg', species=dict(choices=['cat', 'dog']))]
+    (folder / 'tasks.json').write_text(json.dumps(small))
+    imported('label-studio', folder / 'tasks.json', '--out', tmp_path / 'min')
+    images = read_folder(tmp_path / 'min')
+    assert [set(images.tags(i)) for i in (0, 1)] == [{'cat'}, {'cat', 'dog'}]

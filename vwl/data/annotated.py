@@ -6,18 +6,19 @@
 __all__ = ['AnnotatedImage', 'Annotations', 'possible_names', 'find_each', 'match_files', 'unmarked', 'write_annotated',
            'add_masks']
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #c344faa6
+# %% ../../nbs/4_data/20_annotated_images.ipynb #c1a0b4a5
 import csv
 import io
 import json
 import os
 import re
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote
 from .image_files import find_images, image_size, stem
 from .images import MASK_FOLDERS, Lookup, read_folder
 from .regions import Region, draw_regions, no_class
@@ -26,21 +27,22 @@ from ..engine.files import atomic_path
 from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #c27b7643
+# %% ../../nbs/4_data/20_annotated_images.ipynb #1ba1b7fc
 @dataclass(frozen=True)
 class AnnotatedImage:
     "What a tool knows of an image."
 
     name: str  # as the tool writes it: a path or an address
-    tags: tuple[str, ...] = ()  # said of the whole image, or of boxes in it
+    tags: tuple[str, ...] = ()  # said of the whole image
     regions: tuple[Region, ...] = ()  # the later ones on top
     size: tuple[int, int] | None = None  # width and height of the image, if the tool notes them
     split: str = ''  # 'train', 'val', ... if the tool has such lists
+    boxed: tuple[str, ...] = ()  # classes of objects of which only a box, a line or a point is known
 
     def all_tags(self) -> tuple[str, ...]:
         "The tags, those of regions with them, each once."
         marked = (r.label for r in self.regions)
-        return tuple(dict.fromkeys(t for t in (*self.tags, *marked) if no_class(t) is None))
+        return tuple(dict.fromkeys(t for t in (*self.tags, *self.boxed, *marked) if no_class(t) is None))
 
 
 @dataclass
@@ -52,19 +54,24 @@ class Annotations:
     classes: tuple[str, ...] = ()  # in the order of the tool's list; none if it has no list
     folder: Path | None = None  # where its images lie, if not beside it
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #d1839d1a
+# %% ../../nbs/4_data/20_annotated_images.ipynb #6d6afa5b
+def _plain(name):
+    "The path in a name: of an address, or of Label Studio's /data/local-files/?d=..., without what else is in it."
+    path, _, query = name.replace('\\', '/').partition('?')
+    path = unquote(path.partition('://')[2].partition('/')[2] if '://' in path else path)
+    return (parse_qs(query).get('d') or [path])[0]
+
+
 def possible_names(
     name: str,  # as a tool writes it
 ) -> list[str]:  # the likeliest first
     "What the name of an image may be in a folder."
-    parts = urlsplit(name.replace('\\', '/'))
-    plain = unquote(parts.path) if '://' in name else unquote(name.replace('\\', '/'))
-    plain = (parse_qs(parts.query).get('d') or [plain])[0]  # Label Studio's /data/local-files/?d=...
+    plain = _plain(name)
     last = plain.rpartition('/')[2]
     uploaded = re.sub(r'^[0-9a-f]{8}-', '', last)  # and its /data/upload/1/0f3a9c1e-NAME
     return list(dict.fromkeys([name, plain, last, uploaded]))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #2a51eecd
+# %% ../../nbs/4_data/20_annotated_images.ipynb #ef1a0afe
 _MASKS = {*MASK_FOLDERS, 'SegmentationObject'}
 
 
@@ -73,8 +80,20 @@ def find_each(
     folder: Path | str,  # with the photographs; its subfolders count
 ) -> list[str]:  # for each image its file, relative to `folder`
     "The photographs that are meant; raise `InputError` if one is missing, or two names mean one."
-    files = [f for f in find_images(folder)[0] if not _MASKS & set(f.split('/')[:-1])]
+    files, left_out = find_images(folder)
+    files = [f for f in files if not _MASKS & set(f.split('/')[:-1])]
+    for image in found.images:
+        if why := next((left_out[n] for n in possible_names(image.name) if n in left_out and n not in files), ''):
+            raise InputError(f'{Path(folder) / image.name}: {why}')
     return match_files(found, files, folder)
+
+
+def _agree(name, file):
+    "Whether a file is where its name says, as far as both tell: one's path ends with the other's, suffix and all."
+    a, b = (PurePosixPath(p.casefold()).parts[::-1] for p in (name, file))
+    if not PurePosixPath(name).suffix and b:
+        b = (PurePosixPath(b[0]).stem, *b[1:])
+    return all(x == y for x, y in zip(a, b))
 
 
 def match_files(
@@ -83,7 +102,7 @@ def match_files(
     folder: Path | str,  # where they lie
 ) -> list[str]:  # for each image one of `files`
     "The files that are meant; raise `InputError` if one is missing, or two names mean one."
-    lookup, exact, chosen, missing = Lookup(files), set(files), [], []
+    lookup, exact, chosen, missing, elsewhere = Lookup(files), set(files), [], [], []
     for image in found.images:
         names = possible_names(image.name)
         near = next((n for n in ([n] if n in exact else lookup.find(n) for n in names) if n), [])
@@ -93,6 +112,9 @@ def match_files(
                 'with --images'
             )
         chosen.append(near[0] if near else '')
+        told = names[-1] if '/data/upload/' in image.name else _plain(image.name)
+        if near and not _agree(told.lstrip('/'), near[0]):
+            elsewhere.append(f'{image.name} -> {near[0]}')
         missing += [] if near else [image.name]
     if missing:
         raise InputError(
@@ -102,9 +124,14 @@ def match_files(
     if twice := [f for f, times in Counter(chosen).items() if times > 1]:
         names = [i.name for i, f in zip(found.images, chosen) if f == twice[0]]
         raise InputError(f'{found.source}: {names[0]!r} and {names[1]!r} both mean {twice[0]}; keep one')
+    if elsewhere:
+        LOG.warning(
+            f'{len(elsewhere)} photographs were found by a part of their name alone; look whether these are meant: '
+            f'{", ".join(elsewhere[:3])}{", ..." * (len(elsewhere) > 3)}'
+        )
     return chosen
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #44a192d5
+# %% ../../nbs/4_data/20_annotated_images.ipynb #b8094755
 def unmarked(
     image: AnnotatedImage,
     classes: Sequence[str],  # that are asked for
@@ -113,9 +140,9 @@ def unmarked(
     marked = {r.label for r in image.regions}
     if not marked:
         return None
-    return [t for t in image.all_tags() if t in classes and t not in marked]
+    return [t for t in image.all_tags() if t in classes and (t not in marked or t in image.boxed)]
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #2c451255
+# %% ../../nbs/4_data/20_annotated_images.ipynb #d2e1e8ba
 def _mask(image, found, path, ids):
     "The mask of an image, as large as the photograph; `InputError` if what is marked doesn't fit it."
     width, height = image_size(path)
@@ -137,7 +164,7 @@ def _mask(image, found, path, ids):
             f'{found.source}: the regions of {image.name!r} cannot be drawn ({e}); export it again'
         ) from None
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #44dd732a
+# %% ../../nbs/4_data/20_annotated_images.ipynb #273b1d59
 def _tag_cell(tags):
     "A cell of tags.csv, which no name in it can break."
     if any(re.search(r'[;,|#"\'\[\]{}()\n]', t) for t in tags):
@@ -164,10 +191,12 @@ def _classes(found, classes):
         raise InputError(f'{found.source}: no image has the class {unknown[0]!r}; there are {there}')
     if not used:
         raise InputError(f'{found.source}: no image has a tag or a region; there is nothing to learn from')
+    if len(classes or used) > 253:
+        raise InputError(f'{found.source}: {len(classes or used)} classes, but masks have room for 253; give --classes')
     listed = [c for c in found.classes if c in used]
-    return tuple(classes) or (*listed, *sorted(c for c in used if c not in listed))
+    return tuple(dict.fromkeys(classes)) or (*listed, *sorted(c for c in used if c not in listed))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #dce91a44
+# %% ../../nbs/4_data/20_annotated_images.ipynb #58dfb8c1
 def write_annotated(
     found: Annotations,
     out: Path | str,  # folder to write; it must not be there, or be empty
@@ -176,7 +205,7 @@ def write_annotated(
     copy: bool = False,  # copy the photographs instead of linking them
 ) -> Path:  # the folder
     "Write images, tags, classes, masks and lists as a folder for `vwl run`; raise `InputError` if one doesn't fit."
-    out = Path(out)
+    out = Path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f'{out}: is there already; give another --out, or remove it')
     if not found.images:
@@ -189,12 +218,12 @@ def write_annotated(
     stems = Counter(map(stem, files))
     if twice := [f for f in files if stems[stem(f)] > 1]:
         raise InputError(f'{folder}: {twice[0]} and {twice[1]} differ in nothing but their suffix; rename one')
-    part = out.with_name(out.name + '.part')
-    shutil.rmtree(part, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f'{out.name}.', dir=out.parent))
+    part.chmod(0o755)
     try:
         masks = _write_images(found, part, folder, files, ids, copy)
         _write_tables(found, part, files, kept)
-        out.parent.mkdir(parents=True, exist_ok=True)
         part.replace(out)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -208,7 +237,7 @@ def write_annotated(
     LOG.info(f'{out}: {count}; next: vwl check {out}, vwl run {out}')
     return out
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #83a81502
+# %% ../../nbs/4_data/20_annotated_images.ipynb #74b3a9c2
 def _write_images(found, out, folder, files, ids, copy):
     "Photographs and masks; how many masks there are."
     partly, masks = [], 0
@@ -251,8 +280,20 @@ def add_masks(
     for path, mask in masks.items():
         save_label(path, mask)
     _warn_of_partly(partly)
+    done = {number[f] for f in match_files(marked, images.files, images.root)}
+    kept = [images.names[i] for i in images.masked() if i not in done and images.files[i] in _named(found, images)]
+    if kept:
+        some = ', '.join(kept[:3]) + ', ...' * (len(kept) > 3)
+        LOG.warning(f'{len(kept)} images have no region in {found.source}, and keep the mask that they had: {some}')
     LOG.info(f'{into}: {len(masks):,} masks, {replaced} in place of others')
     return into
+
+
+def _named(found, images):
+    "The files of a folder that an export names, with regions or without."
+    lookup = Lookup(images.files)
+    each = (lookup.find(n) for i in found.images if not i.regions for n in possible_names(i.name))
+    return {near[0] for near in each if len(near) == 1}
 
 
 def _warn_of_partly(partly):

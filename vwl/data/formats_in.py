@@ -7,7 +7,7 @@ __all__ = ['FORMATS', 'Format', 'region_of', 'read_class_folders', 'read_hot_tab
            'read_label_studio', 'read_cvat', 'read_coco', 'read_labelme', 'read_voc', 'read_hugging_face',
            'read_by_datumaro', 'read_annotations']
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #cba83a0d
+# %% ../../nbs/4_data/21_formats_in.ipynb #e3412791
 import base64
 import csv
 import io
@@ -28,11 +28,11 @@ from .images import VOC_CLASSES, read_colours
 from .regions import Region, from_run_lengths, no_class, run_lengths
 from .tags import LIKE_A_LIST, listed_tags
 from ..engine.arrays import load_label
-from ..engine.files import is_file, read_json, read_text
+from ..engine.files import is_file, read_text
 from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #0d94b6be
+# %% ../../nbs/4_data/21_formats_in.ipynb #7ee2f1da
 @dataclass(frozen=True)
 class Format:
     "A form of annotations that `vwl import` reads."
@@ -55,6 +55,14 @@ def _known_form(path, title):
         raise InputError(f'{path}: not what {title} writes ({said}); export it again') from None
 
 
+def _json(path):
+    "What a JSON file of a tool holds; `InputError` if it can't be read."
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as e:
+        raise InputError(f'{path}: not readable as JSON ({e}); export it again, or unpack it first') from None
+
+
 def _text(value):
     "A name as text, without blanks round it; `ValueError` if it is none."
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
@@ -69,7 +77,7 @@ def _files(source, suffix, title):
         raise InputError(f'{source}: no {suffix} file of {title} is there')
     return files
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #4b28b461
+# %% ../../nbs/4_data/21_formats_in.ipynb #2ca1ac1d
 def region_of(
     label: str,  # what it shows
     inside: np.ndarray,  # (H, W) bool
@@ -93,28 +101,36 @@ def _split(path, source):
     folders = path.relative_to(source).parts[:-1] if source.is_dir() else ()
     return next((_SPLITS[part.lower()] for part in folders if part.lower() in _SPLITS), '')
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #bf5cbc1f
+# %% ../../nbs/4_data/21_formats_in.ipynb #e15c58c1
 def read_class_folders(
     source: Path,  # folder with a folder for each class
 ) -> Annotations:
     "Photographs in a folder for each class."
     if not source.is_dir():
         raise InputError(f'{source}: no such folder')
-    images = []
-    for file in find_images(source)[0]:
-        *folders, _ = file.split('/')
-        split = _SPLITS.get(folders[0].lower(), '') if len(folders) > 1 else ''
+    files, left_out = find_images(source)
+    parts = {file: file.split('/')[:-1] for file in files}
+    splits = {p[0].lower() for p in parts.values() if len(p) > 1} & _SPLITS.keys()
+    images, below = [], defaultdict(set)
+    for file, folders in parts.items():
+        split = _SPLITS.get(folders[0].lower(), '') if folders and splits else ''
         inner = folders[1:] if split else folders
+        below[inner[0] if inner else ''].add('/'.join(inner[1:]))
         if not inner:
             raise InputError(f'{source / file}: lies in no folder of a class; move it into one, or into background/')
         tags = (inner[0],) if no_class(inner[0]) is None else ()
         images.append(AnnotatedImage(file, tags, split=split))
+    if len(below) == 1 and len(next(iter(below.values()))) > 1:
+        raise InputError(f'{source}: all photographs lie below {next(iter(below))}; give the folder of the classes')
+    if left_out:
+        some = ', '.join(f'{f} ({why})' for f, why in list(left_out.items())[:3])
+        LOG.warning(f'{len(left_out)} files are left out: {some}')
     return Annotations(source, images)
 
 
 FORMATS['folders'] = Format('a folder for each class', 'a folder with a folder for each class', read_class_folders)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #3e8425e0
+# %% ../../nbs/4_data/21_formats_in.ipynb #b197d574
 _NAMES = 'image file filename file_name image_name image_id path filepath img name id'.split()
 _YES = dict.fromkeys(('1', '1.0', 'true', 'yes', 'x'), True)
 _NO = dict.fromkeys(('0', '0.0', 'false', 'no', '', '-1', '-1.0'), False)
@@ -151,12 +167,13 @@ def read_hot_table(
     for path in _files(source, '.csv', 'such a table'):
         head, rows = _table(path)
         name = _named_column(head)
-        own = [c for i, c in enumerate(head) if i != name]
+        others = [i for i, c in enumerate(head) if i != name and c.lower() not in _NAMES]
+        own = [head[i] for i in others]
         if not own or not all(own) or len(set(own)) < len(own):
             raise InputError(f'{path}: each column besides {head[name]!r} must be called as a class, and no two alike')
         classes |= dict.fromkeys(own)
         for n, row in enumerate(rows, 2):
-            tags = [head[i] for i, value in enumerate(row) if i != name and _said(value, head[i], f'{path} row {n}')]
+            tags = [head[i] for i in others if _said(row[i], head[i], f'{path} row {n}')]
             file = _beside(path, source, _text_in(row[name], f'{path} row {n}'))
             images.append(AnnotatedImage(file, tuple(tags), split=_split(path, source)))
     return Annotations(source, images, tuple(classes))
@@ -182,7 +199,7 @@ def _text_in(value, where):
 
 FORMATS['csv'] = Format('a table of 0 and 1', 'a CSV file: file names, and a column of 0 and 1 a class', read_hot_table)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #0f277200
+# %% ../../nbs/4_data/21_formats_in.ipynb #48b17812
 def decode_brush(
     numbers: list[int] | bytes,  # of a brush
     height: int,  # of the image
@@ -228,7 +245,7 @@ def encode_brush(
     text += '0' * (-len(text) % 8)
     return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #dccc7474
+# %% ../../nbs/4_data/21_formats_in.ipynb #911daf83
 def _studio_region(value, height, width):
     "The regions of one result of Label Studio; none if it is a box, or something else that marks no pixels."
     labels = [_text(v) for key in ('brushlabels', 'polygonlabels', 'labels') for v in value.get(key) or ()]
@@ -242,25 +259,31 @@ def _studio_region(value, height, width):
 
 
 def _studio_result(results):
-    "(tags, regions, size) of a list of results."
-    tags, regions, size = [], [], None
+    "(tags, classes of boxes, regions, size) of a list of results."
+    tags, boxed, regions, size = [], [], [], None
+    marked = {r.get('id') for r in results if {'rle', 'points', 'x'} & r.get('value', {}).keys()} - {None}
     for result in results:
         value = result.get('value', result)
+        if 'choices' in value and result.get('id') in marked:
+            continue  # said of a region
         height, width = (result.get(f'original_{side}') for side in ('height', 'width'))
         if 'choices' in value:
             tags += map(_text, value['choices'])
+        tags += [_text(path[-1]) for path in value.get('taxonomy') or ()]
         if 'rle' in value or 'points' in value:
             if not all(type(n) is int and 0 < n < 2**16 for n in (height, width)):
                 raise ValueError('original_width or original_height is no size')
             regions += _studio_region(value, height, width)
             size = width, height
-        tags += [_text(v) for v in value.get('rectanglelabels') or value.get('ellipselabels') or ()]
-    return tags, regions, size
+        elif 'x' in value:
+            kinds = 'rectanglelabels', 'ellipselabels', 'keypointlabels', 'labels'
+            boxed += [_text(v) for kind in kinds for v in value.get(kind) or ()]
+    return tags, boxed, regions, size
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #872e7736
+# %% ../../nbs/4_data/21_formats_in.ipynb #efcc275a
 def _studio_image(data):
     "The image of a task: the first value that names one."
-    for value in data.values():
+    for value in [data.get('image'), *data.values()]:
         if isinstance(value, str) and value.lower().split('?')[0].endswith(IMAGE_SUFFIXES):
             return value
         if isinstance(value, str) and '?d=' in value:
@@ -268,18 +291,21 @@ def _studio_image(data):
     raise ValueError('a task has no image')
 
 
-def _studio_min(task):
-    "(tags, regions, size) of a task of JSON-MIN, whose fields are called as the project calls them."
-    tags, regions, size = [], [], None
+_CHOICES = {'choice', 'choices', 'label', 'tag', 'class'}
+
+
+def _studio_min(task, named):
+    "As `_studio_result`, of a task of JSON-MIN, whose fields are called as the project calls them."
+    tags, boxed, regions, size = [], [], [], None
     for key, value in task.items():
         if isinstance(value, dict) and 'choices' in value:
             tags += map(_text, value['choices'])
         elif isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
-            more, marked, seen = _studio_result(value)
-            tags, regions, size = tags + more, regions + marked, seen or size
-        elif isinstance(value, str) and key in ('choice', 'choices', 'label', 'tag', 'class'):
+            more, boxes, marked, seen = _studio_result(value)
+            tags, boxed, regions, size = tags + more, boxed + boxes, regions + marked, seen or size
+        elif isinstance(value, str) and key in named:
             tags.append(_text(value))
-    return tags, regions, size
+    return tags, boxed, regions, size
 
 
 def read_label_studio(
@@ -289,7 +315,11 @@ def read_label_studio(
     images, untouched = [], 0
     for path in _files(source, '.json', 'Label Studio'):
         with _known_form(path, 'Label Studio'):
-            for task in read_json(path):
+            tasks = _json(path)
+            if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+                raise ValueError('it is no list of tasks')
+            several = {k for t in tasks for k, v in t.items() if isinstance(v, dict) and 'choices' in v}
+            for task in tasks:
                 if 'data' in task:
                     name = _studio_image(task['data'])
                     kept = [a for a in task.get('annotations', ()) if not a.get('was_cancelled')]
@@ -297,11 +327,11 @@ def read_label_studio(
                         untouched += 1
                         continue
                     last = max(kept, key=lambda a: str(a.get('updated_at', '')))
-                    tags, regions, size = _studio_result(last.get('result', ()))
+                    tags, boxed, regions, size = _studio_result(last.get('result', ()))
                 else:
                     name = _studio_image(task)
-                    tags, regions, size = _studio_min(task)
-                images.append(AnnotatedImage(name, tuple(tags), tuple(regions), size))
+                    tags, boxed, regions, size = _studio_min(task, _CHOICES | several)
+                images.append(AnnotatedImage(name, tuple(tags), tuple(regions), size, boxed=tuple(boxed)))
     if untouched:
         LOG.info(f'{source}: {untouched} tasks that nobody has annotated are left out')
     return Annotations(source, images)
@@ -309,16 +339,18 @@ def read_label_studio(
 
 FORMATS['label-studio'] = Format('Label Studio', 'an export as JSON or JSON-MIN', read_label_studio)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #c48f3e36
+# %% ../../nbs/4_data/21_formats_in.ipynb #9163931d
 def _points(text):
     "(n, 2) of CVAT's `x,y;x,y`."
     return np.array([[float(v) for v in pair.split(',')] for pair in text.split(';')], np.float64).reshape(-1, 2)
 
 
-def _ellipse(cx, cy, rx, ry, corners=64):
-    "[[x, y, x, y, ...]]: an ellipse as a polygon."
-    turn = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    return [np.stack([cx + rx * np.cos(turn), cy + ry * np.sin(turn)], 1).ravel().tolist()]
+def _ellipse(cx, cy, rx, ry, degrees=0.0, corners=64):
+    "[[x, y, x, y, ...]]: an ellipse as a polygon, turned clockwise."
+    turn, by = np.linspace(0, 2 * np.pi, corners, endpoint=False), np.deg2rad(degrees)
+    x, y = rx * np.cos(turn), ry * np.sin(turn)
+    x, y = x * np.cos(by) - y * np.sin(by), x * np.sin(by) + y * np.cos(by)
+    return [np.stack([cx + x, cy + y], 1).ravel().tolist()]
 
 
 def _boxed(counts, box, height, width):
@@ -335,7 +367,8 @@ def _cvat_region(shape, height, width):
     if kind == 'polygon':
         return Region(label, [_points(shape.attrib['points']).ravel().tolist()])
     if kind == 'ellipse':
-        return Region(label, _ellipse(*(float(shape.attrib[k]) for k in ('cx', 'cy', 'rx', 'ry'))))
+        sides = [float(shape.attrib[k]) for k in ('cx', 'cy', 'rx', 'ry')]
+        return Region(label, _ellipse(*sides, float(shape.get('rotation', 0))))
     if kind == 'mask':
         left, top, w, h = (int(float(shape.attrib[k])) for k in ('left', 'top', 'width', 'height'))
         if not (0 <= left < left + w <= width and 0 <= top < top + h <= height):
@@ -350,14 +383,15 @@ def _cvat_image(node):
     width, height = (int(node.attrib[k]) for k in ('width', 'height'))
     if not (0 < width < 2**16 and 0 < height < 2**16):
         raise ValueError('an image has no size')
-    tags = [_text(n.get('label')) for n in node if n.tag in ('tag', 'box', 'polyline', 'points', 'cuboid')]
+    tags = [_text(n.get('label')) for n in node if n.tag == 'tag']
+    boxed = [_text(n.get('label')) for n in node if n.tag in ('box', 'polyline', 'points', 'cuboid', 'skeleton')]
     shapes = [n for n in node if n.tag in ('polygon', 'ellipse', 'mask')]
     order = sorted(shapes, key=lambda n: int(n.get('z_order', 0)))
     regions = tuple(_cvat_region(n, height, width) for n in order)
     split = _SPLITS.get(str(node.get('subset', '')).lower(), '')
-    return AnnotatedImage(_text(node.attrib['name']), tuple(tags), regions, (width, height), split)
+    return AnnotatedImage(_text(node.attrib['name']), tuple(tags), regions, (width, height), split, tuple(boxed))
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #1081edd1
+# %% ../../nbs/4_data/21_formats_in.ipynb #62014a4e
 def _xml(path):
     "The root of an XML file."
     try:
@@ -405,24 +439,29 @@ def read_cvat(
 
 FORMATS['cvat'] = Format('CVAT', 'the XML of "CVAT for images", or the folder of "Segmentation mask"', read_cvat)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #29c23b85
+# %% ../../nbs/4_data/21_formats_in.ipynb #18d3fd39
 def _coco_file(path, source):
     "(images, classes) of one JSON file; none if it holds something else."
-    content = read_json(path)
+    content = _json(path)
     if not isinstance(content, dict) or not {'images', 'annotations', 'categories'} <= content.keys():
         return [], []
-    names, of, images = {c['id']: _text(c['name']) for c in content['categories']}, defaultdict(list), []
+    names, of = {c['id']: _text(c['name']) for c in content['categories']}, defaultdict(list)
+    images, seen = [], set()
     for a in content['annotations']:
         of[a['image_id']].append(a)
     for image in content['images']:
+        if image['id'] in seen:
+            raise ValueError(f'two images have the id {image["id"]}')
+        seen.add(image['id'])
         mine = of.pop(image['id'], [])
         marked = [a for a in mine if a.get('segmentation')]
         regions = [Region(names[a['category_id']], a['segmentation']) for a in sorted(marked, key=_area, reverse=True)]
-        tags = [names[a['category_id']] for a in mine if not a.get('segmentation')]
+        boxed = tuple(names[a['category_id']] for a in mine if not a.get('segmentation'))
         size = (image['width'], image['height']) if image.get('width') else None
-        split = _split(path, source) or next((_SPLITS[p] for p in re.split(r'[\W_]+', path.stem) if p in _SPLITS), '')
+        words = re.split(r'[\W_\d]+', path.stem)
+        split = _split(path, source) or next((_SPLITS[word] for word in words if word in _SPLITS), '')
         name = _beside(path, source, _text(image['file_name']))
-        images.append(AnnotatedImage(name, tuple(tags), tuple(regions), size, split))
+        images.append(AnnotatedImage(name, (), tuple(regions), size, split, boxed))
     if of:
         raise ValueError(f'annotations of image {next(iter(of))}, which is not listed')
     return images, [n for n in names.values() if no_class(n) is None]
@@ -450,7 +489,7 @@ def read_coco(
 
 FORMATS['coco'] = Format('COCO', 'a JSON file with images, annotations and categories, or a folder of them', read_coco)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #ec8320ea
+# %% ../../nbs/4_data/21_formats_in.ipynb #90e4b547
 def _pasted(png, left, top, height, width):
     "(H, W) bool of a mask that is stored as a PNG of its box."
     try:
@@ -491,17 +530,18 @@ def read_labelme(
     images = []
     for path in _files(source, '.json', 'labelme'):
         with _known_form(path, 'labelme'):
-            content = read_json(path)
+            content = _json(path)
             if not isinstance(content, dict) or 'shapes' not in content:
                 continue  # of another program
             height, width = content['imageHeight'], content['imageWidth']
             if not all(type(n) is int and 0 < n < 2**16 for n in (height, width)):
                 raise ValueError('imageHeight or imageWidth is no size')
             regions = [_labelme_region(s, height, width) for s in content['shapes']]
-            tags = [_text(s['label']) for s, r in zip(content['shapes'], regions) if r is None]
-            tags += [_text(name) for name, on in (content.get('flags') or {}).items() if on is True]
+            boxed = tuple(_text(s['label']) for s, r in zip(content['shapes'], regions) if r is None)
+            tags = tuple(_text(name) for name, on in (content.get('flags') or {}).items() if on is True)
             name = _labelme_image(path, source, _text(content['imagePath']))
-            images.append(AnnotatedImage(name, tuple(tags), tuple(r for r in regions if r), (width, height)))
+            kept = tuple(r for r in regions if r)
+            images.append(AnnotatedImage(name, tags, kept, (width, height), boxed=boxed))
     return Annotations(source, images)
 
 
@@ -514,7 +554,7 @@ def _labelme_image(path, source, name):
 
 FORMATS['labelme'] = Format('labelme', 'a folder with a JSON file for each photograph', read_labelme)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #b2578170
+# %% ../../nbs/4_data/21_formats_in.ipynb #865a31b9
 def _voc_lists(source):
     "{name: 'train' or 'val'} by the lists of `ImageSets`; those of classes are not read."
     of = {}
@@ -551,21 +591,27 @@ def read_voc(
 ) -> Annotations:
     "A folder in VOC's layout with an XML file for each image."
     images, lists, (colours, names) = [], _voc_lists(source), _voc_masks(source)
-    for path in _files(source / 'Annotations' if source.is_dir() else source, '.xml', 'VOC'):
+    inner = source / 'Annotations'
+    for path in _files(inner if inner.is_dir() else source, '.xml', 'VOC'):
         root = _xml(path)
         with _known_form(path, 'VOC'):
             tags = [_text(o.findtext('name')) for o in root.iterfind('object')]
             name = path.stem
             mask = source / 'SegmentationClass' / f'{name}.png'
+            if mask.is_file() and colours is None and (own := [t for t in tags if t not in names]):
+                raise InputError(f'{mask}: {own[0]!r} is no class of VOC, so its ids are not known; add labelmap.txt')
             regions = _voc_regions(mask, colours, names) if mask.is_file() else ()
-            images.append(AnnotatedImage(name, tuple(tags), regions, split=lists.get(name, '')))
+            found = _split(path, source) or lists.get(name, '')
+            if source.is_dir() and not inner.is_dir():  # XML beside the photographs
+                name = path.relative_to(source).with_suffix('').as_posix()
+            images.append(AnnotatedImage(name, tuple(tags), regions, split=found))
     folder = source / 'JPEGImages'
     return Annotations(source, images, tuple(names) if colours else (), folder if folder.is_dir() else None)
 
 
 FORMATS['voc'] = Format('VOC', 'a folder with Annotations/ and JPEGImages/', read_voc)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #a99d7b98
+# %% ../../nbs/4_data/21_formats_in.ipynb #7723c143
 _METADATA = '.csv', '.jsonl'
 _TAGS = 'labels label tags tag classes class categories category'.split()
 
@@ -591,6 +637,8 @@ def _hub_tags(row):
     value = row[column]
     if isinstance(value, str) and LIKE_A_LIST.match(value):
         return listed_tags(value)
+    if isinstance(value, str) and re.search('[;,|]', value):
+        raise ValueError(f'{value!r} looks like several names: write a list, ["cat", "dog"]')
     return value if isinstance(value, list) else [value] if value else []
 
 
@@ -616,7 +664,7 @@ def read_hugging_face(
 
 FORMATS['hugging-face'] = Format('Hugging Face', 'a folder with metadata.csv or metadata.jsonl', read_hugging_face)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #7256849a
+# %% ../../nbs/4_data/21_formats_in.ipynb #f2c558d6
 def read_by_datumaro(
     name: str,  # of a format of Datumaro
     source: Path,  # file or folder
@@ -657,7 +705,7 @@ def _of_datumaro(item, names, source):
     name = where.relative_to(root).as_posix() if where.is_relative_to(root) else str(path)
     return AnnotatedImage(name, tuple(tags), tuple(regions), split=_SPLITS.get(item.subset, ''))
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #441b4477
+# %% ../../nbs/4_data/21_formats_in.ipynb #856201e9
 def read_annotations(
     name: str,  # a key of `FORMATS`, or a format of Datumaro
     source: Path | str,  # file or folder

@@ -6,8 +6,9 @@
 __all__ = ['WRITERS', 'MaskedImage', 'Written', 'regions_of', 'Writer', 'COCOWriter', 'CVATWriter', 'LabelStudioWriter',
            'LabelmeWriter', 'PNGWriter', 'write_masks']
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #7464a3ee
+# %% ../../nbs/4_data/22_formats_out.ipynb #3280c310
 import os
+import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ..engine.arrays import save_label
 from ..engine.files import atomic_path, write_json
 from ..errors import InputError
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #cd04ecf4
+# %% ../../nbs/4_data/22_formats_out.ipynb #5cf89de3
 @dataclass(frozen=True)
 class MaskedImage:
     "An image and its mask."
@@ -62,7 +63,7 @@ def regions_of(
             regions += [Region(name, [p.ravel().round(2).tolist()]) for p in polygons_of(label == i, tolerance)]
     return regions
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #cfb85111
+# %% ../../nbs/4_data/22_formats_out.ipynb #4ae4dc90
 class Writer:
     "Writes images one after another, and what belongs to all of them at the end."
 
@@ -116,7 +117,7 @@ class COCOWriter(Writer):
         all_of_it = dict(info={}, licenses=[], images=self.images, annotations=self.annotations, categories=categories)
         write_json(self.out / 'annotations' / 'instances_default.json', all_of_it)
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #2de27604
+# %% ../../nbs/4_data/22_formats_out.ipynb #1597b62a
 class CVATWriter(Writer):
     "CVAT for images 1.1."
 
@@ -167,7 +168,7 @@ class CVATWriter(Writer):
             ElementTree.ElementTree(self.root).write(path, encoding='utf-8', xml_declaration=True)
         write_json(self.out / 'labels.json', [dict(name=name, type='any', attributes=[]) for name in self.names])
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #e14affea
+# %% ../../nbs/4_data/22_formats_out.ipynb #b4c08d12
 class LabelStudioWriter(Writer):
     "Label Studio's tasks with predictions."
 
@@ -205,7 +206,7 @@ class LabelStudioWriter(Writer):
         with atomic_path(self.out / 'labeling_setup.xml') as path:
             path.write_text(ElementTree.tostring(view, encoding='unicode') + '\n', encoding='utf-8')
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #9c4c6595
+# %% ../../nbs/4_data/22_formats_out.ipynb #9854f1a5
 class LabelmeWriter(Writer):
     "A JSON file of labelme for each image."
 
@@ -232,7 +233,7 @@ class PNGWriter(Writer):
         with atomic_path(self.out / 'classes.txt') as path:
             path.write_text(''.join(f'{name}\n' for name in self.classes), encoding='utf-8')
 
-# %% ../../nbs/4_data/22_formats_out.ipynb #737b5535
+# %% ../../nbs/4_data/22_formats_out.ipynb #b3757e54
 WRITERS: dict[str, type[Writer]] = {
     'coco': COCOWriter,
     'cvat': CVATWriter,
@@ -262,9 +263,13 @@ def write_masks(
     tolerance = None if format == 'png' else tolerance
     writer, written = WRITERS[format](out, classes, Path(photographs), address), Written()
     ids = {c: i for i, c in enumerate(classes, 1)}
-    for image in images:
-        regions = regions_of(image.label, classes, tolerance)
-        writer.add(image, regions)
-        written.count(image.label, regions, ids)
-    writer.finish()
+    try:
+        for image in images:
+            regions = regions_of(image.label, classes, tolerance)
+            writer.add(image, regions)
+            written.count(image.label, regions, ids)
+        writer.finish()
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)  # it was empty before
+        raise
     return written
