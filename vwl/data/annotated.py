@@ -6,7 +6,7 @@
 __all__ = ['AnnotatedImage', 'Annotations', 'possible_names', 'find_each', 'match_files', 'unmarked', 'write_annotated',
            'add_masks']
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #c1a0b4a5
+# %% ../../nbs/4_data/20_annotated_images.ipynb #4dc88696
 import csv
 import io
 import json
@@ -27,7 +27,7 @@ from ..engine.files import atomic_path
 from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #1ba1b7fc
+# %% ../../nbs/4_data/20_annotated_images.ipynb #ec6ab6da
 @dataclass(frozen=True)
 class AnnotatedImage:
     "What a tool knows of an image."
@@ -54,7 +54,7 @@ class Annotations:
     classes: tuple[str, ...] = ()  # in the order of the tool's list; none if it has no list
     folder: Path | None = None  # where its images lie, if not beside it
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #6d6afa5b
+# %% ../../nbs/4_data/20_annotated_images.ipynb #43ecbdf8
 def _plain(name):
     "The path in a name: of an address, or of Label Studio's /data/local-files/?d=..., without what else is in it."
     path, _, query = name.replace('\\', '/').partition('?')
@@ -71,7 +71,7 @@ def possible_names(
     uploaded = re.sub(r'^[0-9a-f]{8}-', '', last)  # and its /data/upload/1/0f3a9c1e-NAME
     return list(dict.fromkeys([name, plain, last, uploaded]))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #ef1a0afe
+# %% ../../nbs/4_data/20_annotated_images.ipynb #f6827ddc
 _MASKS = {*MASK_FOLDERS, 'SegmentationObject'}
 
 
@@ -131,7 +131,7 @@ def match_files(
         )
     return chosen
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #b8094755
+# %% ../../nbs/4_data/20_annotated_images.ipynb #4061649b
 def unmarked(
     image: AnnotatedImage,
     classes: Sequence[str],  # that are asked for
@@ -142,7 +142,7 @@ def unmarked(
         return None
     return [t for t in image.all_tags() if t in classes and (t not in marked or t in image.boxed)]
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #d2e1e8ba
+# %% ../../nbs/4_data/20_annotated_images.ipynb #5132a15d
 def _mask(image, found, path, ids):
     "The mask of an image, as large as the photograph; `InputError` if what is marked doesn't fit it."
     width, height = image_size(path)
@@ -164,7 +164,7 @@ def _mask(image, found, path, ids):
             f'{found.source}: the regions of {image.name!r} cannot be drawn ({e}); export it again'
         ) from None
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #273b1d59
+# %% ../../nbs/4_data/20_annotated_images.ipynb #652e4e66
 def _tag_cell(tags):
     "A cell of tags.csv, which no name in it can break."
     if any(re.search(r'[;,|#"\'\[\]{}()\n]', t) for t in tags):
@@ -196,7 +196,7 @@ def _classes(found, classes):
     listed = [c for c in found.classes if c in used]
     return tuple(dict.fromkeys(classes)) or (*listed, *sorted(c for c in used if c not in listed))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #58dfb8c1
+# %% ../../nbs/4_data/20_annotated_images.ipynb #c4c8651c
 def write_annotated(
     found: Annotations,
     out: Path | str,  # folder to write; it must not be there, or be empty
@@ -205,7 +205,7 @@ def write_annotated(
     copy: bool = False,  # copy the photographs instead of linking them
 ) -> Path:  # the folder
     "Write images, tags, classes, masks and lists as a folder for `vwl run`; raise `InputError` if one doesn't fit."
-    out = Path(out).resolve()
+    out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f'{out}: is there already; give another --out, or remove it')
     if not found.images:
@@ -218,13 +218,14 @@ def write_annotated(
     stems = Counter(map(stem, files))
     if twice := [f for f in files if stems[stem(f)] > 1]:
         raise InputError(f'{folder}: {twice[0]} and {twice[1]} differ in nothing but their suffix; rename one')
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f'{out.name}.', dir=out.parent))
+    whole = out.resolve()
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f'{whole.name}.', dir=whole.parent))
     part.chmod(0o755)
     try:
         masks = _write_images(found, part, folder, files, ids, copy)
         _write_tables(found, part, files, kept)
-        part.replace(out)
+        part.replace(whole)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -237,7 +238,7 @@ def write_annotated(
     LOG.info(f'{out}: {count}; next: vwl check {out}, vwl run {out}')
     return out
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #74b3a9c2
+# %% ../../nbs/4_data/20_annotated_images.ipynb #a8f4af2d
 def _write_images(found, out, folder, files, ids, copy):
     "Photographs and masks; how many masks there are."
     partly, masks = [], 0
