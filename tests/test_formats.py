@@ -315,6 +315,8 @@ def test_an_object_of_which_only_a_box_is_known(tmp_path, capsys):
     source = coco_of(photographs(tmp_path / 'x', 'a.jpg'), ['a.jpg'], marks)
     imported('coco', source, '--out', tmp_path / 'out')
     assert 'a.jpg (cat)' in capsys.readouterr().out and not (tmp_path / 'out' / 'masks').exists()
+    imported('coco', source, '--into', tmp_path / 'out')
+    assert 'a.jpg (cat)' in capsys.readouterr().out and not (tmp_path / 'out' / 'masks').exists()
 
 
 def test_an_ellipse_that_is_turned(tmp_path):

@@ -6,7 +6,7 @@
 __all__ = ['SIZES', 'Survey', 'survey_masks', 'drawn', 'between', 'threshold_draws', 'resampled', 'describe_kind', 'train_on_few',
            'evaluate_budget', 'few_masks_tables', 'few_masks_text', 'few_masks_section']
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #c9939b87
+# %% ../../nbs/7_results/12_few_masks.ipynb #cdbcd92d
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ from ..stages.run import Run, make_run
 from ..stages.scores import THRESHOLDS, require_sound_masks
 from ..stages.table import STAGES
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #5dac30b8
+# %% ../../nbs/7_results/12_few_masks.ipynb #e40bb701
 SIZES = {'below 5 %': 0.05, '5 to 20 %': 0.2, 'above 20 %': 1.0}  # of an image that an object covers, at most
 
 
@@ -61,7 +61,7 @@ class Survey:
             total.ravel()[where] += counts
         return total
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #16b8804d
+# %% ../../nbs/7_results/12_few_masks.ipynb #1ae4c967
 def _objects(label, truth, n):
     "(class, share of the image, IoU, boundary F) of each class that an image shows."
     valid, found = truth != 255, []
@@ -109,7 +109,7 @@ def survey_masks(
     out.confusions = {kind: np.stack(c) for kind, c in counts.items()}
     return out
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #2f380f96
+# %% ../../nbs/7_results/12_few_masks.ipynb #0fd12ad5
 def drawn(
     names: Sequence[str],  # of the images with masks
     budget: int,  # how many masks there are
@@ -142,7 +142,7 @@ def threshold_draws(
         miou.append(mean_iou((total - few)[best]))
     return dict(thresholds=chosen, miou=miou, mean=float(np.mean(miou)), between=between(miou))
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #b6897552
+# %% ../../nbs/7_results/12_few_masks.ipynb #a83bacda
 def resampled(
     confusions: Sequence[np.ndarray],  # of each network (N, n, n), of the same images
     times: int = 1000,
@@ -154,7 +154,7 @@ def resampled(
     sums = [(weights @ c.reshape(count, -1)).reshape(times, *c.shape[1:]) for c in confusions]
     return np.array([[mean_iou(N) for N in s] for s in sums])
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #bc562f51
+# %% ../../nbs/7_results/12_few_masks.ipynb #02feeff1
 def describe_kind(
     survey: Survey,
     kind: str,  # of masks
@@ -177,7 +177,7 @@ def describe_kind(
         sizes=sizes,
     )
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #aeb7e252
+# %% ../../nbs/7_results/12_few_masks.ipynb #55c3166e
 def _write_list(path, names):
     "A list of images; its absolute path."
     with atomic_path(path) as p:
@@ -215,7 +215,7 @@ def train_on_few(
         STAGES[name](there, machine)
     return there
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #0d434894
+# %% ../../nbs/7_results/12_few_masks.ipynb #c9fd9c2c
 def _made(run, images, stages):
     "The kinds of masks of some stages that are there for all of some images."
     kinds = [m for s in stages for m in STAGES[s].masks if m.wanted(run.recipe)]
@@ -230,9 +230,8 @@ def _require_whole(run, images, kinds):
                 require_intact(run, (mask.path(run.folder, n) for n in images.names), stage.command)
 
 
-def _compare(run, budget, few_shot, machine):
-    "The run's network beside networks that learned from the few masks."
-    last = _made(run, run.val, ['predictions'])[-1]
+def _compare(run, last, budget, few_shot, machine):
+    "The run's masks of the kind `last` beside those of networks that learned from the few masks."
     pairs = []
     for draw in range(few_shot):
         other = train_on_few(run, budget, draw, machine)
@@ -244,7 +243,7 @@ def _compare(run, budget, few_shot, machine):
         pairs.append(about | dict(details=describe_kind(theirs, last)))
     return dict(kind=last, draws=pairs)
 
-
+# %% ../../nbs/7_results/12_few_masks.ipynb #5024bbc4
 def evaluate_budget(
     run: Run,  # some of whose stages are done
     budget: int,  # how many masks there are
@@ -281,11 +280,11 @@ def evaluate_budget(
     if predicted:
         survey = survey_masks(run, val, predicted, False, machine)
         out['scores'] |= {kind: describe_kind(survey, kind) for kind in predicted}
-        out['few_shot'] = _compare(run, budget, few_shot, machine)
+        out['few_shot'] = _compare(run, predicted[-1], budget, few_shot, machine)
     write_json(run.folder / 'few_masks' / f'{budget}.json', out)
     return out
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #34806563
+# %% ../../nbs/7_results/12_few_masks.ipynb #3e126fe6
 def _percent(value):
     return '–' if value is None else f'{100 * value:.1f}'
 
@@ -338,7 +337,7 @@ def _score_row(score):
     miou, *rest = map(_percent, figures)
     return miou, _range(score['between']), *rest, *(_percent(score['sizes'][s]['iou']) for s in SIZES)
 
-# %% ../../nbs/7_results/12_few_masks.ipynb #38cf79de
+# %% ../../nbs/7_results/12_few_masks.ipynb #d606c9ba
 def few_masks_text(
     found: dict[str, Any],  # from `evaluate_budget`
 ) -> str:

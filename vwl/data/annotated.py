@@ -6,7 +6,7 @@
 __all__ = ['AnnotatedImage', 'Annotations', 'possible_names', 'find_each', 'match_files', 'unmarked', 'write_annotated',
            'add_masks']
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #4dc88696
+# %% ../../nbs/4_data/20_annotated_images.ipynb #52383162
 import csv
 import io
 import json
@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote
 from .image_files import find_images, image_size, stem
@@ -27,7 +27,7 @@ from ..engine.files import atomic_path
 from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #ec6ab6da
+# %% ../../nbs/4_data/20_annotated_images.ipynb #d95e6f95
 @dataclass(frozen=True)
 class AnnotatedImage:
     "What a tool knows of an image."
@@ -54,7 +54,7 @@ class Annotations:
     classes: tuple[str, ...] = ()  # in the order of the tool's list; none if it has no list
     folder: Path | None = None  # where its images lie, if not beside it
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #43ecbdf8
+# %% ../../nbs/4_data/20_annotated_images.ipynb #b31166a2
 def _plain(name):
     "The path in a name: of an address, or of Label Studio's /data/local-files/?d=..., without what else is in it."
     path, _, query = name.replace('\\', '/').partition('?')
@@ -71,7 +71,7 @@ def possible_names(
     uploaded = re.sub(r'^[0-9a-f]{8}-', '', last)  # and its /data/upload/1/0f3a9c1e-NAME
     return list(dict.fromkeys([name, plain, last, uploaded]))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #f6827ddc
+# %% ../../nbs/4_data/20_annotated_images.ipynb #960a7db0
 _MASKS = {*MASK_FOLDERS, 'SegmentationObject'}
 
 
@@ -131,7 +131,7 @@ def match_files(
         )
     return chosen
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #4061649b
+# %% ../../nbs/4_data/20_annotated_images.ipynb #17b2c9ff
 def unmarked(
     image: AnnotatedImage,
     classes: Sequence[str],  # that are asked for
@@ -142,7 +142,7 @@ def unmarked(
         return None
     return [t for t in image.all_tags() if t in classes and (t not in marked or t in image.boxed)]
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #5132a15d
+# %% ../../nbs/4_data/20_annotated_images.ipynb #d6cc71b6
 def _mask(image, found, path, ids):
     "The mask of an image, as large as the photograph; `InputError` if what is marked doesn't fit it."
     width, height = image_size(path)
@@ -164,7 +164,7 @@ def _mask(image, found, path, ids):
             f'{found.source}: the regions of {image.name!r} cannot be drawn ({e}); export it again'
         ) from None
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #652e4e66
+# %% ../../nbs/4_data/20_annotated_images.ipynb #96349061
 def _tag_cell(tags):
     "A cell of tags.csv, which no name in it can break."
     if any(re.search(r'[;,|#"\'\[\]{}()\n]', t) for t in tags):
@@ -196,7 +196,7 @@ def _classes(found, classes):
     listed = [c for c in found.classes if c in used]
     return tuple(dict.fromkeys(classes)) or (*listed, *sorted(c for c in used if c not in listed))
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #c4c8651c
+# %% ../../nbs/4_data/20_annotated_images.ipynb #12b2aee1
 def write_annotated(
     found: Annotations,
     out: Path | str,  # folder to write; it must not be there, or be empty
@@ -238,7 +238,7 @@ def write_annotated(
     LOG.info(f'{out}: {count}; next: vwl check {out}, vwl run {out}')
     return out
 
-# %% ../../nbs/4_data/20_annotated_images.ipynb #a8f4af2d
+# %% ../../nbs/4_data/20_annotated_images.ipynb #ae1a1424
 def _write_images(found, out, folder, files, ids, copy):
     "Photographs and masks; how many masks there are."
     partly, masks = [], 0
@@ -253,7 +253,7 @@ def _write_images(found, out, folder, files, ids, copy):
     _warn_of_partly(partly)
     return masks
 
-
+# %% ../../nbs/4_data/20_annotated_images.ipynb #b60dcc79
 def add_masks(
     found: Annotations,
     folder: Path | str,  # that `vwl run` reads; its classes and their order stay
@@ -267,13 +267,13 @@ def add_masks(
         raise InputError(f'{found.source}: no image has a region, so there are no masks in it')
     ids, into = {c: i for i, c in enumerate(images.classes, 1)}, images.mask_folder or images.root / 'masks'
     number = {file: i for i, file in enumerate(images.files)}
-    masks, partly = {}, []
-    for image, file in zip(marked.images, match_files(marked, images.files, images.root)):
+    files, masks, partly = match_files(marked, images.files, images.root), {}, []
+    for image, file in zip(marked.images, files):
         if unknown := [t for t in image.all_tags() if t not in ids]:
             there = ', '.join(ids)
             raise InputError(f'{found.source}: {image.name!r} has {unknown[0]!r}; the classes of {folder} are {there}')
-        tags = images.tags(number[file])
-        if spare := [t for t in tags if t not in {r.label for r in image.regions}]:
+        known = replace(image, tags=(*image.tags, *images.tags(number[file])))
+        if spare := unmarked(known, images.classes):
             partly.append(f'{image.name} ({" ".join(spare)})')
         else:
             masks[into / f'{images.names[number[file]]}.png'] = _mask(image, found, images.root / file, ids)
@@ -281,7 +281,7 @@ def add_masks(
     for path, mask in masks.items():
         save_label(path, mask)
     _warn_of_partly(partly)
-    done = {number[f] for f in match_files(marked, images.files, images.root)}
+    done = {number[file] for file in files}
     kept = [images.names[i] for i in images.masked() if i not in done and images.files[i] in _named(found, images)]
     if kept:
         some = ', '.join(kept[:3]) + ', ...' * (len(kept) > 3)
@@ -289,7 +289,7 @@ def add_masks(
     LOG.info(f'{into}: {len(masks):,} masks, {replaced} in place of others')
     return into
 
-
+# %% ../../nbs/4_data/20_annotated_images.ipynb #c71ee2e9
 def _named(found, images):
     "The files of a folder that an export names, with regions or without."
     lookup = Lookup(images.files)

@@ -7,7 +7,7 @@ __all__ = ['FORMATS', 'Format', 'region_of', 'read_class_folders', 'read_hot_tab
            'read_label_studio', 'read_cvat', 'read_coco', 'read_labelme', 'read_voc', 'read_hugging_face',
            'read_by_datumaro', 'read_annotations']
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #e3412791
+# %% ../../nbs/4_data/21_formats_in.ipynb #256eaf4c
 import base64
 import csv
 import io
@@ -32,7 +32,7 @@ from ..engine.files import is_file, read_text
 from ..engine.workers import LOG
 from ..errors import InputError
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #7ee2f1da
+# %% ../../nbs/4_data/21_formats_in.ipynb #46332ec6
 @dataclass(frozen=True)
 class Format:
     "A form of annotations that `vwl import` reads."
@@ -77,7 +77,7 @@ def _files(source, suffix, title):
         raise InputError(f'{source}: no {suffix} file of {title} is there')
     return files
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #2ca1ac1d
+# %% ../../nbs/4_data/21_formats_in.ipynb #3c4aea9a
 def region_of(
     label: str,  # what it shows
     inside: np.ndarray,  # (H, W) bool
@@ -101,7 +101,7 @@ def _split(path, source):
     folders = path.relative_to(source).parts[:-1] if source.is_dir() else ()
     return next((_SPLITS[part.lower()] for part in folders if part.lower() in _SPLITS), '')
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #e15c58c1
+# %% ../../nbs/4_data/21_formats_in.ipynb #d9805a1c
 def read_class_folders(
     source: Path,  # folder with a folder for each class
 ) -> Annotations:
@@ -130,7 +130,7 @@ def read_class_folders(
 
 FORMATS['folders'] = Format('a folder for each class', 'a folder with a folder for each class', read_class_folders)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #b197d574
+# %% ../../nbs/4_data/21_formats_in.ipynb #bfa1d1ee
 _NAMES = 'image file filename file_name image_name image_id path filepath img name id'.split()
 _YES = dict.fromkeys(('1', '1.0', 'true', 'yes', 'x'), True)
 _NO = dict.fromkeys(('0', '0.0', 'false', 'no', '', '-1', '-1.0'), False)
@@ -158,7 +158,7 @@ def _named_column(head):
     lower = [name.lower() for name in head]
     return next((lower.index(n) for n in _NAMES if n in lower), 0)
 
-
+# %% ../../nbs/4_data/21_formats_in.ipynb #898c98e4
 def read_hot_table(
     source: Path,  # a CSV file, or a folder with such files
 ) -> Annotations:
@@ -199,7 +199,7 @@ def _text_in(value, where):
 
 FORMATS['csv'] = Format('a table of 0 and 1', 'a CSV file: file names, and a column of 0 and 1 a class', read_hot_table)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #48b17812
+# %% ../../nbs/4_data/21_formats_in.ipynb #6966ab12
 def decode_brush(
     numbers: list[int] | bytes,  # of a brush
     height: int,  # of the image
@@ -245,7 +245,7 @@ def encode_brush(
     text += '0' * (-len(text) % 8)
     return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #911daf83
+# %% ../../nbs/4_data/21_formats_in.ipynb #584eea85
 def _studio_region(value, height, width):
     "The regions of one result of Label Studio; none if it is a box, or something else that marks no pixels."
     labels = [_text(v) for key in ('brushlabels', 'polygonlabels', 'labels') for v in value.get(key) or ()]
@@ -280,7 +280,7 @@ def _studio_result(results):
             boxed += [_text(v) for kind in kinds for v in value.get(kind) or ()]
     return tags, boxed, regions, size
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #efcc275a
+# %% ../../nbs/4_data/21_formats_in.ipynb #1a4e487c
 def _studio_image(data):
     "The image of a task: the first value that names one."
     for value in [data.get('image'), *data.values()]:
@@ -339,7 +339,7 @@ def read_label_studio(
 
 FORMATS['label-studio'] = Format('Label Studio', 'an export as JSON or JSON-MIN', read_label_studio)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #9163931d
+# %% ../../nbs/4_data/21_formats_in.ipynb #8d4f2bec
 def _points(text):
     "(n, 2) of CVAT's `x,y;x,y`."
     return np.array([[float(v) for v in pair.split(',')] for pair in text.split(';')], np.float64).reshape(-1, 2)
@@ -391,7 +391,7 @@ def _cvat_image(node):
     split = _SPLITS.get(str(node.get('subset', '')).lower(), '')
     return AnnotatedImage(_text(node.attrib['name']), tuple(tags), regions, (width, height), split, tuple(boxed))
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #62014a4e
+# %% ../../nbs/4_data/21_formats_in.ipynb #8bc98d5e
 def _xml(path):
     "The root of an XML file."
     try:
@@ -439,7 +439,7 @@ def read_cvat(
 
 FORMATS['cvat'] = Format('CVAT', 'the XML of "CVAT for images", or the folder of "Segmentation mask"', read_cvat)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #18d3fd39
+# %% ../../nbs/4_data/21_formats_in.ipynb #2faec810
 def _coco_file(path, source):
     "(images, classes) of one JSON file; none if it holds something else."
     content = _json(path)
@@ -489,7 +489,7 @@ def read_coco(
 
 FORMATS['coco'] = Format('COCO', 'a JSON file with images, annotations and categories, or a folder of them', read_coco)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #90e4b547
+# %% ../../nbs/4_data/21_formats_in.ipynb #29928558
 def _pasted(png, left, top, height, width):
     "(H, W) bool of a mask that is stored as a PNG of its box."
     try:
@@ -522,7 +522,7 @@ def _labelme_region(shape, height, width):
         return Region(label, partial(_pasted, base64.b64decode(shape['mask']), left, top))
     return None
 
-
+# %% ../../nbs/4_data/21_formats_in.ipynb #1c52695a
 def read_labelme(
     source: Path,  # folder with a JSON file for each photograph
 ) -> Annotations:
@@ -554,7 +554,7 @@ def _labelme_image(path, source, name):
 
 FORMATS['labelme'] = Format('labelme', 'a folder with a JSON file for each photograph', read_labelme)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #865a31b9
+# %% ../../nbs/4_data/21_formats_in.ipynb #03dc74f9
 def _voc_lists(source):
     "{name: 'train' or 'val'} by the lists of `ImageSets`; those of classes are not read."
     of = {}
@@ -611,7 +611,7 @@ def read_voc(
 
 FORMATS['voc'] = Format('VOC', 'a folder with Annotations/ and JPEGImages/', read_voc)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #7723c143
+# %% ../../nbs/4_data/21_formats_in.ipynb #c93ae4c2
 _METADATA = '.csv', '.jsonl'
 _TAGS = 'labels label tags tag classes class categories category'.split()
 
@@ -664,7 +664,7 @@ def read_hugging_face(
 
 FORMATS['hugging-face'] = Format('Hugging Face', 'a folder with metadata.csv or metadata.jsonl', read_hugging_face)
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #f2c558d6
+# %% ../../nbs/4_data/21_formats_in.ipynb #350a1b15
 def read_by_datumaro(
     name: str,  # of a format of Datumaro
     source: Path,  # file or folder
@@ -705,7 +705,7 @@ def _of_datumaro(item, names, source):
     name = where.relative_to(root).as_posix() if where.is_relative_to(root) else str(path)
     return AnnotatedImage(name, tuple(tags), tuple(regions), split=_SPLITS.get(item.subset, ''))
 
-# %% ../../nbs/4_data/21_formats_in.ipynb #856201e9
+# %% ../../nbs/4_data/21_formats_in.ipynb #5783e01f
 def read_annotations(
     name: str,  # a key of `FORMATS`, or a format of Datumaro
     source: Path | str,  # file or folder
