@@ -1,21 +1,15 @@
-"""The paper's tables on photographs of five animals, in one go: what `vwl experiments run` does, with the preset
-`animals`.
+"""The paper's tables on photographs in one go: what `vwl experiments run` does, with the preset `animals` (five animals
+of VOC) or `objects` (fourteen objects of MSRC).
 
-    python studies/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small] [--results \
-        nbs/7_results/stored/photographs]
+    python studies/sweep.py FOLDER --weights DIR [--out runs/sweep] [--list small]
+    python studies/sweep.py FOLDER --weights DIR --list words --out runs/words
+    python studies/sweep.py FOLDER --weights DIR --list objects --out runs/objects
 
-FOLDER has VOC's layout with tags.csv, DIR has the files that `NETWORKS` of vwl.apps.rows names. The whole list has
-every table with three seeds and the first two networks, where a GPU is; the small one, on a CPU, has what LISTS says,
-and the list of others two further networks. The list of words has the networks whose words are measured
-(Table 6, Figures 10-12); its figures belong into a folder of their own:
-
-    python studies/sweep.py FOLDER --weights DIR --list words --out runs/words --results nbs/7_results/stored/words
- Runs lie in
---out, their figures in --results, one file each. What is in either is not run again; what was stopped goes on. The \
-        same command may be
-given several times at once, on two cores each with OMP_NUM_THREADS=1, on several GPUs each with its \
-        CUDA_VISIBLE_DEVICES: they share the work.
-
+FOLDER has VOC's layout with tags.csv, or is MSRC's with lists/; DIR has the files that `NETWORKS` of vwl.apps.rows
+names. Without --list, a GPU gets the list `whole`, a CPU the list `small`; LISTS says what is in each. Runs lie in
+--out. Their figures go into the folder that RESULTS has for the list, or into --results, one file each. What is in
+either is not run again; what was stopped goes on. The same command may be given several times at once, on a CPU with
+OMP_NUM_THREADS=1, on several GPUs each with its CUDA_VISIBLE_DEVICES: they share the work.
 """
 
 import argparse
@@ -45,6 +39,15 @@ MAPS = tuple(
 ROWS = tuple(
     dict.fromkeys(r.name for n in MAPS for r in EXPERIMENTS[n].rows if 'backbone' not in r.settings)
 )  # ResNets belong to VOC as published
+OBJECTS = dict(  # tables of MSRC, the rows that need no other than Table 4's first
+    table4=HEADLINE,
+    table8=('GMP', 'GWRP', 'LSE'),
+    figure13=('VWL-L, HP without GAP', 'HP without GAP'),
+    table5=('VWL-M, random', 'VWL-L, sampled'),
+    table9=('words by HP',),
+)
+GENTLE = dict(word_weight=0.1)  # what few photographs want, see tried.json of the results
+RESULTS = dict(objects='objects', words='words')  # list -> folder in stored/; others: photographs
 LISTS = dict(  # (network, experiments, rows, seeds, fields), in the order in which they are run
     small=[
         ('mobilenet_v2', ['table4'], HEADLINE, 3, {}),
@@ -58,12 +61,22 @@ LISTS = dict(  # (network, experiments, rows, seeds, fields), in the order in wh
         (network, ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 1, {}) for network in ('efficientnet_lite0', 'resnet50_c4')
     ],
     words=[('mobilenet_v2', ['table6'], ('VWL-L', 'VWL-M'), 3, {}), ('mobilenet_v2', ['table6'], ('VWE',), 1, {})],
+    objects=[
+        ('mobilenet_v2', ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 3, {}),
+        ('mobilenet_v2', ['table4'], ('HP + VWL-L',), 3, GENTLE),
+        *(('mobilenet_v2', [table], rows, 1, {}) for table, rows in OBJECTS.items()),
+        ('mobilenet_v2', ['table4'], (*HEADLINE, 'VWL-L without HP'), 3, {}),
+        *(
+            (network, ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 1, {})
+            for network in ('efficientnet_lite0', 'resnet50_c4')
+        ),
+    ],
     whole=[(network, MAPS, ROWS, 3, fields) for network in ('mobilenet_v2', 'densenet169') for fields in ({}, TWICE)],
 )
 
 
 def common(network, weights, fields):
-    "Fields of all rows of a network, beside preset `animals`."
+    "Fields of all rows of a network, beside the preset."
     return NETWORKS[network] | dict(weights=str(weights / NETWORKS[network]['weights'])) | fields
 
 
@@ -73,12 +86,12 @@ def main():
     parser.add_argument('--weights', type=Path, required=True, help='folder of both files')
     parser.add_argument('--out', type=Path, default=Path('runs/sweep'))
     parser.add_argument('--list', choices=LISTS, help='what to run; whole where there is a GPU, else small')
-    parser.add_argument(
-        '--results', type=Path, default=Path('nbs/7_results/stored/photographs'), help='folder that keeps figures'
-    )
+    parser.add_argument('--results', type=Path, help='folder that keeps figures; else that of the list')
     parser.add_argument('--workers', type=int, default=0, help='processes for images')
     args = parser.parse_args()
     kind = args.list or ('whole' if torch.cuda.is_available() else 'small')
+    base = 'objects' if kind == 'objects' else 'animals'
+    args.results = args.results or Path('nbs/7_results/stored') / RESULTS.get(kind, 'photographs')
     if (args.results / 'results').is_dir():
         shutil.copytree(args.results / 'results', args.out / 'results', dirs_exist_ok=True)
     print(
@@ -99,14 +112,14 @@ def main():
 
         print_messages(said)
         run_experiments(
-            names, args.folder, args.out, 'animals', settings, range(1, seeds + 1), rows, Machine(workers=args.workers)
+            names, args.folder, args.out, base, settings, range(1, seeds + 1), rows, Machine(workers=args.workers)
         )
         keep(args)
         for name in names:
             only = [r.name for r in EXPERIMENTS[name].rows if r.name in rows]
-            table = load_table(name, args.out, 'animals', settings, only)
+            table = load_table(name, args.out, base, settings, only)
             print(f'\n{name}, {network} {fields or ""}\n{table}', flush=True)
-    draw(args)
+    draw(args, base)
 
 
 def keep(args):
@@ -130,15 +143,15 @@ def about_words(run):
     )
 
 
-def draw(args):
+def draw(args, base):
     """Pictures of the rows of Table 4 with the first seed, by the first network, and what became of their words with
     each.
     """
     settings, runs, words = common('mobilenet_v2', args.weights, {}), {}, {}
-    digests = data_key(args.folder, row_recipe(EXPERIMENTS['table4'].rows[1], 'animals', settings, 1))
+    digests = data_key(args.folder, row_recipe(EXPERIMENTS['table4'].rows[1], base, settings, 1))
     for row in EXPERIMENTS['table4'].rows:
         for seed in 1, 2, 3:
-            folder = args.out / 'runs' / run_key(row_recipe(row, 'animals', settings, seed), digests)
+            folder = args.out / 'runs' / run_key(row_recipe(row, base, settings, seed), digests)
             if not (folder / 'metrics.json').is_file():
                 continue
             run = open_run(folder)

@@ -9,6 +9,7 @@ __all__ = ['tag_scores', 'found_words', 'score_predictions', 'word_scores', 'mea
 import torch
 import numpy as np
 from .demo import drawbacks
+from .evidence import map_evidence
 from ..data.images import ImageSet
 from ..engine.files import read_json
 from ..engine.processes import Machine, pick_device
@@ -129,6 +130,7 @@ def measure(
     if (run.scored.root / 'parts').is_dir():
         out['figures'] |= drawbacks(there)
     if there is not run:
+        out['evidence'] = map_evidence(run, there, out['threshold'], machine)
         out['sweep_val'] = [mean_iou(N) for N in sweep_maps(there, machine)]
         out['figures'] |= dict(
             val=out['sweep_val'][THRESHOLDS.tolist().index(out['threshold'])],

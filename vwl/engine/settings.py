@@ -454,11 +454,25 @@ PRESETS |= dict(
     )
 )
 
+# %% ../../nbs/5_program/05_settings_and_defaults.ipynb #25fb3562
+PRESETS |= dict(
+    objects=PRESETS['animals'].changed(
+        classes=(),
+        train_list='lists/train.txt',
+        score_list='',
+        val_list='lists/val.txt',
+        epochs=8,
+        lr_backbone=0.0015,
+        lr_heads=0.015,
+    )
+)
+
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #42670d04
 _MEMORY_BANK = dict(
     paper=dict(frozen_stages=1),
     code=dict(frozen_stages=1, codebook_init='sampled', kept_epoch=0),
     animals=dict(frozen_stages=1, codebook_init='sampled'),
+    objects=dict(frozen_stages=1, codebook_init='sampled'),
 )
 
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #a833d9c4
