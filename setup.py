@@ -28,6 +28,7 @@ setup(
     long_description=(here / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     packages=find_packages(include=['vwl', 'vwl.*']),
+    package_data=dict(vwl=['templates/*']),
     python_requires='>=' + settings['min_python'],
     install_requires=lines('requirements'),
     extras_require=dict(

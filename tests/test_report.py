@@ -41,14 +41,14 @@ def page(browser, finished):
 
 def test_stands_alone(page, finished):
     "No errors, nothing asked of any server or file, every picture decoded once it is looked at."
-    assert page.evaluate('document.querySelectorAll("h2").length') == 5
+    assert page.evaluate('document.querySelectorAll("section > h2").length') == 5
     page.evaluate('document.querySelectorAll("article").forEach(a => a.style.contentVisibility = "visible")')
     broken = page.evaluate(
         'Promise.all([...document.images].map(i => { i.loading = "eager"; return i.decode().then(() => 0, () '
         '=> 1) })).then(v => v.reduce((a, b) => a + b))'
     )
     photographs = page.evaluate('''Promise.all([...document.querySelectorAll(".pics")].map(p => { const i = new Image()
-        i.src = getComputedStyle(p.firstChild.firstChild).backgroundImage.slice(5, -2); return i.decode().then(() => i.naturalWidth) }))''')  # noqa: E501
+        i.src = getComputedStyle(p.firstElementChild.firstElementChild).backgroundImage.slice(5, -2); return i.decode().then(() => i.naturalWidth) }))''')  # noqa: E501
     assert broken == 0 and photographs == [96] * 24
     assert page.errors == [] and page.requests == []
     assert not re.search(r'(?:src|href)="(?!data:|#)|https?://', (finished[1] / 'report.html').read_text())
@@ -115,7 +115,7 @@ def test_keyboard(page):
     )
     page.evaluate('document.querySelector("nav a:last-child").focus()')
     reached = []
-    for _ in range(30):
+    for _ in range(80):
         page.press('Tab')
         reached.append(page.evaluate('document.activeElement.name || document.activeElement.tagName'))
         if reached[-1] == 'strength':
@@ -131,6 +131,63 @@ def test_keyboard(page):
     page.press('ArrowDown')
     scores = page.evaluate(SCORES)
     assert page.evaluate('document.activeElement.value') == 'worst' and scores == sorted(scores)
+
+
+def test_tables_sort(page):
+    "A heading sorts its column by numbers, once more turns the order round; the keyboard does as well."
+    heads = 'document.querySelector("table.classes").tHead.rows[0].cells'
+    cells = '[...document.querySelector("table.classes").tBodies[0].rows].map(r => r.cells[1].textContent)'
+    for order in True, False:
+        page.evaluate(f'{heads}[1].firstElementChild.focus()')
+        page.press('Enter')
+        found = [float(v) for v in page.evaluate(cells) if v]
+        assert len(found) > 3 and found == sorted(found, reverse=order)
+        said = page.evaluate(f'{heads}[1].getAttribute("aria-sort")')
+        assert said == ('descending' if order else 'ascending')
+    page.evaluate(f'{heads}[0].firstElementChild.click()')
+    names = page.evaluate('[...document.querySelectorAll("table.classes tbody th")].map(h => h.textContent)')
+    assert sorted(names, key=str.casefold, reverse=True) == names and len(names) == 7
+    assert page.errors == []
+
+
+def test_arrow_keys(page):
+    "A picture opens large; left and right go through its row, down to the next image, Escape back to where it was."
+    shown = '(d => d.open ? [d.querySelector("b").textContent, d.querySelector("span").textContent] : null)'
+    shown += '(document.getElementById("large"))'
+    page.evaluate(choose('order', 'name'))
+    names = page.evaluate(NAMES)
+    figures = (
+        '[...document.querySelectorAll("#rows article")[0].querySelectorAll("figcaption")].map(c => c.textContent)'
+    )
+    captions = page.evaluate(figures)
+    page.evaluate('document.querySelector("#rows figure").focus()')
+    page.press('Enter')
+    assert page.evaluate(shown) == [names[0], captions[0]]
+    page.press('ArrowLeft')
+    assert page.evaluate(shown) == [names[0], captions[0]]  # there is none before the first
+    page.press('ArrowRight')
+    page.press('ArrowRight')
+    assert page.evaluate(shown) == [names[0], captions[2]]
+    page.press('ArrowDown')
+    assert page.evaluate(shown)[0] == names[1]
+    page.press('ArrowUp')
+    assert page.evaluate(shown) == [names[0], captions[2]]
+    page.press('Escape')
+    assert page.evaluate(shown) is None and page.errors == []
+    focused = 'document.activeElement.querySelector("figcaption").textContent'
+    after = f'new Promise(done => setTimeout(() => done({focused}), 200))'  # the dialog gives the focus back first
+    assert page.evaluate(after) == captions[2]
+
+
+def test_warnings(browser, data, tmp_path):
+    "A run of which nothing came says so above everything else; one that is sound has no such box."
+    out = tmp_path / 'run'
+    rates = ['--lr-backbone', '0', '--lr-heads', '0', '--crf', 'none']
+    main(['run', str(data), '--out', str(out), *TINY, '--words', 'none', *rates, '--threshold', '1'])
+    browser.open(out / 'report.html')
+    said = browser.evaluate('document.querySelector("main").firstElementChild.textContent')
+    assert 'Look at this first' in said and 'no more than how common each tag is' in said
+    assert 'mask by threshold: nothing but background' in said
 
 
 def test_readable(page):

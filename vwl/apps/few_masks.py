@@ -7,7 +7,6 @@ __all__ = ['SIZES', 'Survey', 'survey_masks', 'drawn', 'between', 'threshold_dra
            'evaluate_budget', 'few_masks_tables', 'few_masks_text', 'few_masks_section']
 
 # %% ../../nbs/7_results/12_few_masks.ipynb #cdbcd92d
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +20,7 @@ from ..engine.files import atomic_path, read_json, write_json
 from ..engine.processes import Machine
 from ..engine.settings import preset
 from ..errors import InputError
-from .results_table import html_table
+from .page_parts import PageTable
 from vwl.metrics import (
     boundary_f,
     confusion_matrix,
@@ -356,13 +355,11 @@ def few_masks_text(
 
 def few_masks_section(
     run: Run,
-) -> str:  # HTML
+) -> list[PageTable]:
     "What the report says of each budget that was asked for; nothing if none was."
-    parts = []
+    tables = []
     for path in sorted((run.folder / 'few_masks').glob('*.json'), key=lambda p: int(p.stem)):
         found = read_json(path)
-        parts.append(f'<h3>With {found["budget"]} masks</h3>')
         for title, columns, rows in few_masks_tables(found):
-            cells = [tuple(html.escape(v) for v in row) for row in rows]
-            parts.append(f'<p>{html.escape(title)}</p>{html_table(columns, cells)}')
-    return ''.join(parts)
+            tables.append(PageTable(columns, rows, f'With {found["budget"]} masks', title))
+    return tables
