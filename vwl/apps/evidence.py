@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['ADJACENT', 'BUDGETS', 'DRAWS', 'MapCounts', 'count_maps', 'leak_and_coverage', 'chosen_thresholds', 'scores_at',
-           'pack_confusions', 'unpack_confusions', 'map_evidence', 'Difference', 'difference']
+           'pack_confusions', 'unpack_confusions', 'map_evidence', 'Difference', 'difference', 'Spread', 'seed_spread',
+           'difference_of_scores', 'compare_results']
 
-# %% ../../nbs/7_results/13_evidence.ipynb #447de41f
-from collections.abc import Sequence
+# %% ../../nbs/7_results/13_evidence.ipynb #84c86100
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 import numpy as np
+from scipy import stats
 from .few_masks import SIZES, between, resampled, survey_masks, threshold_draws
 from ..data.cams import load_cams
 from ..engine.processes import Machine
@@ -21,7 +23,7 @@ from ..stages.images import over_images
 from ..stages.run import Run
 from ..stages.scores import THRESHOLDS
 
-# %% ../../nbs/7_results/13_evidence.ipynb #a03fa1f0
+# %% ../../nbs/7_results/13_evidence.ipynb #92202ade
 ADJACENT = 0.05  # of an image's long side
 
 
@@ -51,7 +53,7 @@ def count_maps(
             found.append(MapCounts(int(key), float(inside.mean()), *shares))
     return found
 
-# %% ../../nbs/7_results/13_evidence.ipynb #83f6b74c
+# %% ../../nbs/7_results/13_evidence.ipynb #72387c7c
 def _count(run, threshold):
     "`MapCounts` of a run's one image; runs in a worker process."
     truth = run.scored.mask(0)
@@ -86,7 +88,7 @@ def leak_and_coverage(
         lowest = most
     return {title: _means(group) for title, group in groups.items()}
 
-# %% ../../nbs/7_results/13_evidence.ipynb #3d01af02
+# %% ../../nbs/7_results/13_evidence.ipynb #a049002e
 BUDGETS, DRAWS = (5, 10, 20, 50), 100
 
 
@@ -106,7 +108,7 @@ def scores_at(
     "What images score at the thresholds that were chosen."
     return np.array([sweep[int(t) - 1] for t in thresholds.split()])
 
-# %% ../../nbs/7_results/13_evidence.ipynb #c1e97e5a
+# %% ../../nbs/7_results/13_evidence.ipynb #c37c297c
 def pack_confusions(
     confusions: np.ndarray,  # (N, n, n) counts
 ) -> list[str]:  # N lines
@@ -126,7 +128,7 @@ def unpack_confusions(
             N[t, p] = count
     return out
 
-# %% ../../nbs/7_results/13_evidence.ipynb #b65031b1
+# %% ../../nbs/7_results/13_evidence.ipynb #ee9a6422
 def map_evidence(
     run: Run,  # with maps of its scored images, and of others if there are any to validate on
     there: Run,  # the same run with the images to validate on
@@ -152,7 +154,7 @@ def _at(sweep, at, n):
     out[cell[level == at]] = counts[level == at]
     return out.reshape(n, n)
 
-# %% ../../nbs/7_results/13_evidence.ipynb #fccaa6f8
+# %% ../../nbs/7_results/13_evidence.ipynb #e35260da
 @dataclass(frozen=True)
 class Difference:
     "How much higher one row scores than another."
@@ -188,3 +190,64 @@ def difference(
     again = np.random.default_rng(1).integers(0, len(seeds), (len(seeds), times))
     low, high = between(np.take_along_axis(apart, again, 0).mean(0))
     return Difference(float(mean), low, high, len(seeds))
+
+# %% ../../nbs/7_results/13_evidence.ipynb #cde0a769
+@dataclass(frozen=True)
+class Spread:
+    "How much a seed changes the score of a row."
+
+    value: float  # standard deviation; nan where no row has several seeds
+    freedom: int  # degrees of freedom that it was found with
+
+
+def seed_spread(
+    rows: Sequence[Sequence[float]],  # of each row its scores, one a seed
+) -> Spread:
+    "The spread within rows, all of them together."
+    several = [np.array(scores) for scores in rows if len(scores) > 1]
+    freedom = sum(len(scores) - 1 for scores in several)
+    squares = sum(float(((scores - scores.mean()) ** 2).sum()) for scores in several)
+    return Spread(float(np.sqrt(squares / freedom)) if freedom else float('nan'), freedom)
+
+
+def difference_of_scores(
+    first: dict[int, float],  # seed -> score
+    second: dict[int, float],  # the same of the other row
+    spread: Spread,  # of such rows
+) -> Difference:
+    "The difference of two rows, with its interval over seeds."
+    seeds = sorted(first.keys() & second.keys())
+    if not seeds:
+        raise ValueError('the rows have no seed in common')
+    mean = float(np.mean([first[s] - second[s] for s in seeds]))
+    half = float(stats.t.ppf(0.975, spread.freedom) * spread.value * np.sqrt(2 / len(seeds)))
+    return Difference(mean, mean - half, mean + half, len(seeds))
+
+
+def compare_results(
+    first: Sequence[dict],  # what is stored of a row's runs, one a seed
+    second: Sequence[dict],  # the same of the other row
+    spread: Spread,  # of such rows
+    score: Callable[[dict], float] | None = None,  # of a run; None = mIoU of the maps on the images to validate on
+) -> Difference:
+    "How much higher one row scores than another."
+    runs = [{r['seed']: r for r in row} for row in (first, second)]
+    by_image = score is None and all('evidence' in r for row in runs for r in row.values())
+    score = score or (lambda r: r['figures']['val'])
+    seeds = difference_of_scores(*({s: score(r) for s, r in row.items()} for row in runs), spread)
+    if not by_image:
+        return seeds
+    images = difference(*({s: _matrices(r) for s, r in row.items()} for row in runs))
+    return images if images.seeds > 1 or not spread.freedom else _together(images, seeds)
+
+
+def _together(images, seeds):
+    "A difference of one seed, with the interval over images made wider by what a seed changes."
+    half = seeds.high - seeds.mean
+    below, above = (float(np.hypot(half, side)) for side in (images.mean - images.low, images.high - images.mean))
+    return Difference(images.mean, images.mean - below, images.mean + above, images.seeds)
+
+
+def _matrices(result):
+    "The confusion matrices that are stored of a run."
+    return unpack_confusions(result['evidence']['confusions'], len(result['data']['classes']) + 1)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['source', 'render', 'Cell', 'share_cell', 'PageTable', 'Card', 'ColourScale']
 
-# %% ../../nbs/6_pictures/03_page_parts.ipynb #a00f91b4
+# %% ../../nbs/6_pictures/03_page_parts.ipynb #3b5e5850
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-# %% ../../nbs/6_pictures/03_page_parts.ipynb #496b69d8
+# %% ../../nbs/6_pictures/03_page_parts.ipynb #983e71a3
 @cache
 def _environment():
     "The templates of this package."
@@ -38,7 +38,7 @@ def render(
     "Fill in a template."
     return Markup(_environment().get_template(template).render(**values))
 
-# %% ../../nbs/6_pictures/03_page_parts.ipynb #3b98a376
+# %% ../../nbs/6_pictures/03_page_parts.ipynb #bcccde21
 @dataclass(frozen=True)
 class Cell:
     "A cell of a table that is more than text."
@@ -61,7 +61,7 @@ def share_cell(
     return Cell('') if share is None else Cell(f'{100 * share:.1f}', share)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PageTable:
     "A table; it draws itself in a notebook."
 
@@ -71,10 +71,15 @@ class PageTable:
     note: str = ''  # a line above the table
     kind: str = ''  # class of its style
 
+    def __repr__(self) -> str:
+        cells = [[c if isinstance(c, str) else c.text for c in row] for row in (self.head, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        return '\n'.join('  '.join(f'{c:{w}}' for c, w in zip(row, widths)).rstrip() for row in cells)
+
     def _repr_html_(self) -> str:
         return str(render('table.html', content=self))
 
-# %% ../../nbs/6_pictures/03_page_parts.ipynb #3b36a7b4
+# %% ../../nbs/6_pictures/03_page_parts.ipynb #88085342
 @dataclass(frozen=True)
 class Card:
     "A drawing with a title."
