@@ -38,8 +38,8 @@ class Drawing:
     def draw(self) -> Grid:
         raise NotImplementedError
 
-    def _repr_png_(self) -> bytes:
-        return self.draw()._repr_png_()
+    def _repr_jpeg_(self) -> bytes:
+        return self.draw()._repr_jpeg_()
 
 # %% ../../nbs/6_pictures/02_figures.ipynb #47d07566
 class Sample(Drawing):

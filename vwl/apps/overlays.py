@@ -18,6 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
+from scipy import ndimage
 from ..engine.arrays import voc_palette
 from ..engine.files import atomic_path
 
@@ -32,8 +33,11 @@ def cam_layer(
 def label_layer(
     label: np.ndarray,  # (H, W) uint8 ids
 ) -> np.ndarray:  # (H, W, 4) uint8; the background is clear
-    "Labels in VOC's colours."
-    return np.dstack([voc_palette()[label], np.where(label > 0, 255, 0).astype(np.uint8)])
+    "Labels in VOC's colours, each region with a white rim of about 1/200 of the long side."
+    width = 2 * max(1, round(max(label.shape) / 200)) + 1
+    rim = ndimage.maximum_filter(label, width) != ndimage.minimum_filter(label, width)
+    colours = np.where(rim[..., None], np.uint8(255), voc_palette()[label])
+    return np.dstack([colours, np.where(label > 0, 255, 0).astype(np.uint8)])
 
 
 def edge_layer(
@@ -73,25 +77,27 @@ def overlay_label(
 
 # %% ../../nbs/6_pictures/01_overlays.ipynb #24b07537
 class Grid(Figure):
-    "A figure that draws itself in a notebook, small."
+    "A figure that draws itself in a notebook, in true colour."
 
     def __repr__(self):
         return f'{len(self.axes)} pictures'
 
-    def _repr_png_(self) -> bytes:
-        self.savefig(drawn := io.BytesIO(), format='png', dpi=80, bbox_inches='tight', pad_inches=0.05)
-        image = Image.open(drawn).convert('RGB')
-        palette = image.quantize(256, Image.Quantize.MAXCOVERAGE)  # a small file that keeps rare colours
-        image.quantize(palette=palette).save(png := io.BytesIO(), format='png', optimize=True)
-        return png.getvalue()
+    def _draw(self):
+        "The figure as an image, without a margin."
+        self.savefig(drawn := io.BytesIO(), format='png', dpi=100, bbox_inches='tight', pad_inches=0.05)
+        return Image.open(drawn).convert('RGB')
+
+    def _repr_jpeg_(self) -> bytes:
+        self._draw().save(found := io.BytesIO(), format='jpeg', quality=88, subsampling=0, optimize=True)
+        return found.getvalue()
 
     def save(
         self,
         path: Path | str,  # PNG to write
     ) -> Path:
-        "Write what a notebook shows."
+        "Write what a notebook shows, without loss."
         with atomic_path(path) as p:
-            p.write_bytes(self._repr_png_())
+            self._draw().save(p, format='png', optimize=True)
         return Path(path)
 
 # %% ../../nbs/6_pictures/01_overlays.ipynb #fa91bc7d
