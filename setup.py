@@ -27,8 +27,8 @@ setup(
     classifiers=lines('classifiers'),
     long_description=(here / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
-    packages=find_packages(include=['vwl', 'vwl.*']),
-    package_data=dict(vwl=['templates/*']),
+    packages=[*find_packages(include=['vwl', 'vwl.*']), 'vwl.templates'],
+    package_data={'vwl.templates': ['*']},
     python_requires='>=' + settings['min_python'],
     install_requires=lines('requirements'),
     extras_require=dict(
