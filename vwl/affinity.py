@@ -74,7 +74,7 @@ def _stamped(near):
 
 # %% ../nbs/2_refinement/04_affinity.ipynb #8636fe66
 def _images_at_a_time(device, size, cells):
-    "A CPU is fast as long as its cache holds the pixels; a GPU, as long as it is started seldom: up to 1 GiB at once."
+    "Return how many images to process at once: on a CPU what fits the cache, on a GPU up to 1 GiB, for few launches."
     most = 2**15 if device.type == 'cpu' else 2**27 // cells
     return max(1, most // math.prod(size))
 

@@ -66,7 +66,7 @@ def as_args(
 
 
 _QUALITY = (
-    'how much work the settings mean that are chosen for the folder and this machine; paper: none is; none = fast'
+    'amount of computation; settings are chosen for the folder and machine; paper: nothing chosen; not given = fast'
 )
 _RECIPE = (
     'settings to start from, shown below; those below change them. auto: chosen, see --quality; for VOC and COCO as '
@@ -100,7 +100,7 @@ RunArgs = _begin(
     'RunArgs',
     'run',
     'From a folder of images and tags to masks: classifier, CAMs, seeds, pseudo labels, DeepLabV2, scores, report. '
-    'The same command again goes on where it was stopped.',
+    'If a run was stopped, the same command resumes it.',
     (
         'until',
         Annotated[_UNTIL, arg(help='last stage: masks from maps, refined masks, or from DeepLabV2')],

@@ -242,7 +242,7 @@ class IRNetSettings(Group):
     displacement: bool = Field(
         False, description="train the displacement branch and write instances; semantic labels don't depend on it"
     )
-    radius: int = Field(10, ge=2, le=64, description='closer pairs teach the edges, pixels of the edge map')
+    radius: int = Field(10, ge=2, le=64, description='closer pairs train the edge branch, pixels of the edge map')
     epochs: Count = Field(3, description='through the training images')
     batch_size: Count = Field(32, description='images a step')
     crop: Count = Field(512, description='side of the training crop, pixels')
@@ -299,7 +299,8 @@ class SegmentationSettings(Group):
         description='of the input, each with its loss, and their maximum; also to predict',
     )
     resize: Literal['size', 'factor'] = Field(
-        'size', description='what the pixels of other scales follow from: the sizes, or the scale alone as published'
+        'size',
+        description='how inputs of other scales are interpolated: by both sizes, or by the scale factor as published',
     )
     steps: Count = Field(20000, description='of training; the paper has 60000 for COCO')
     batch_size: Count = Field(10, description='images a step')

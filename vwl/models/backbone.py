@@ -103,7 +103,7 @@ class Backbone(nn.Module):
         return images.contiguous(memory_format=torch.contiguous_format if by_planes else torch.channels_last)
 
     def arithmetic(self, images):
-        "Half the digits, if that was asked for."
+        "Return the autocast context for `precision`; for float32 it does nothing."
         if self.precision == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(images.device.type, self.precision)

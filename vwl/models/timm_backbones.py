@@ -60,7 +60,7 @@ class TimmBackbone(Backbone):
         self,
         n: int,  # stages, from the first
     ):
-        "Hold still whatever the first `n` stages are computed from: that is where their gradient goes."
+        "Freeze every parameter that the first `n` stages depend on; their gradient shows which these are."
         parameters = list(self.parameters())
         if n == len(self.strides):
             self.requires_grad_(False)

@@ -66,7 +66,7 @@ def collapse_warning(
     trainer: Trainer,  # of a classifier, after an epoch
     base_rate: float,  # `base_rate_loss` of its images
 ) -> str:  # '' if all is well
-    "What to tell the user if the last epoch's class loss is that of a classifier that doesn't look, or worse."
+    "Return a warning if the last epoch's class loss is no better than that of scores that ignore the image."
     loss, r = trainer.history[-1]['cls'], trainer.net.recipe
     if loss < 0.97 * base_rate:
         return ''
