@@ -228,7 +228,7 @@ def row_recipe(
     common: dict,  # fields of all rows
     seed: int,
 ) -> Recipe:
-    "The recipe of a row; its own fields come before the common ones."
+    "Return the recipe of a row; its own fields override the common ones."
     try:
         return preset(base, **common | row.settings | dict(seed=seed))
     except InputError as e:

@@ -37,9 +37,11 @@ class ImageSettings(Group):
     val_list: str = Field(
         '', description='list file of the images that the segmentation network predicts; empty = the scored ones'
     )
-    seed: int = Field(1, ge=0, lt=2**63, description='of every random draw')
+    seed: int = Field(1, ge=0, lt=2**63, description='seed of all random numbers')
     cam_long_side: Count = Field(
-        1024, description='larger images are shrunk to this after training, pixels; those of VOC and COCO are smaller'
+        1024,
+        description='maximum long side of images for maps, CRF, IRNet and segmentation, pixels; larger images are '
+        'shrunk to it, those of VOC and COCO are smaller',
     )
     crop_resize: Literal['pillow', 'torch'] = Field(
         'pillow',
@@ -52,16 +54,17 @@ class ArithmeticSettings(Group):
     "How the networks compute."
 
     precision: Literal['float32', 'bfloat16', 'float16'] = Field(
-        'float32', description='of the backbones; heads, words, losses, maps and the random walk keep float32'
+        'float32', description='precision of the backbones; heads, words, losses, maps and the random walk keep float32'
     )
     inference_precision: Literal['trained', 'float32', 'bfloat16', 'float16'] = Field(
-        'trained', description="of trained backbones that make maps or predict; IRNet's edges are computed as trained"
+        'trained',
+        description="precision of trained backbones for maps and predictions; IRNet's edges use the training precision",
     )
     channels_last: bool = Field(
-        True, description='order in memory: all channels of a pixel side by side where that is faster'
+        True, description='store all channels of a pixel next to each other in memory, where that is faster'
     )
     compile: bool = Field(
-        False, description='by torch.compile; the first steps take minutes, each new size of image some seconds'
+        False, description='use torch.compile; the first steps take minutes, each new image size some seconds'
     )
     cudnn_benchmark: bool = Field(
         False, description='on a GPU, try which convolutions are fastest; scores then differ a little from run to run'
@@ -97,13 +100,15 @@ class NetworkSettings(Group):
         description=f"features: {', '.join(NETWORKS)} (for the generated scenes), or timm/NAME for any of timm's",
     )
     weights: str = Field('imagenet', description="initial weights: 'imagenet' (downloaded), 'none', or a file")
-    style: Style = Field('torchvision', description="of a ResNet's file of weights: where strides lie, which pixels")
-    freeze_batchnorm: bool = Field(True, description='statistics never move, in training too')
+    style: Style = Field(
+        'torchvision', description="convention of a ResNet's weights file: position of the strides, and pixel format"
+    )
+    freeze_batchnorm: bool = Field(True, description='keep the BatchNorm statistics fixed, also during training')
     frozen_stages: int = Field(
         3,
         ge=0,
         le=5,
-        description='stages, of five, without gradient: published 3 for VWL-L (to layer2), 1 for VWL-M (stem)',
+        description='number of the 5 stages without gradient: published 3 for VWL-L (to layer2), 1 for VWL-M (stem)',
     )
 
     @model_validator(mode='after')
@@ -122,10 +127,10 @@ class PoolingSettings(Group):
     gamma: Amount = Field(2.0, description='weight of the average in hybrid pooling, Eq. 10')
     splits: tuple[Count, ...] = Field((1, 2, 4), description='split sizes r of hybrid pooling, Eq. 10')
     remainder: Literal['cover', 'drop'] = Field(
-        'cover', description='pixels that fill no region: cover them, or drop them as published'
+        'cover', description='pixels left over when the map is split: cover them, or drop them as published'
     )
-    gwrp_decay: Share = Field(0.996, description='of global weighted rank pooling')
-    lse_sharpness: Positive = Field(5.0, description='of log-sum-exp pooling')
+    gwrp_decay: Share = Field(0.996, description='decay of global weighted rank pooling')
+    lse_sharpness: Positive = Field(5.0, description='sharpness of log-sum-exp pooling')
 
     @model_validator(mode='after')
     def _something_is_pooled(self):
@@ -139,18 +144,22 @@ class WordSettings(Group):
     kind: Literal['learned', 'memory', 'none'] = Field(
         'learned', description='codebook: learned by gradient (VWL-L), memory bank (VWL-M), or no words'
     )
-    n_words: Count = Field(256, description="k; 256 is the paper's, with five classes 64 did better")
+    n_words: Count = Field(
+        256, description='number of words k; the paper uses 256; with five classes 64 gave better results'
+    )
     tau: Positive = Field(1.0, description='softmax temperature of Eq. 3')
     word_pooling: Pooling = Field('gap', description='from features to word scores')
     detach_words: bool = Field(
-        False, description="True: word frequencies don't teach the backbone, as published; the paper stops no gradient"
+        False,
+        description='True: the word frequencies send no gradient to the backbone, as published; the paper stops no '
+        'gradient',
     )
     frequency_reduction: Literal['mean', 'sum'] = Field('mean', description='Eq. 5, or without its 1/hw as published')
     decov_form: Literal['paper', 'code'] = Field(
         'paper', description='Eq. 13 with squared norms, or plain ones as published'
     )
     decov_divisor: Literal['none', 'd-1'] = Field(
-        'none', description="of the covariance in Eq. 13, for squared norms; 'd-1' leaves a random codebook as it is"
+        'none', description="divisor of the covariance in Eq. 13, squared norms; 'd-1' keeps a random codebook as it is"
     )
     codebook_init: Literal['random', 'sampled'] = Field(
         'random', description='start of the codebook: random numbers, or features of the first batch'
@@ -159,10 +168,10 @@ class WordSettings(Group):
     empty_words: Literal['keep', 'shrink'] = Field(
         'keep', description='words without pixels: keep, or shrink as published'
     )
-    count_eps: Amount = Field(0.0, description="added to each word's pixels in Eq. 6; published 1e-4")
-    word_weight: Amount = Field(1.0, description='of the word loss in Eq. 12')
-    frequency_weight: Amount = Field(1.0, description='of the frequency loss in Eq. 14')
-    decov_weight: Amount = Field(1.0, description='of Eq. 13; 0 is the earlier VWE')
+    count_eps: Amount = Field(0.0, description="constant added to each word's pixel count in Eq. 6; published 1e-4")
+    word_weight: Amount = Field(1.0, description='weight of the word loss in Eq. 12')
+    frequency_weight: Amount = Field(1.0, description='weight of the frequency loss in Eq. 14')
+    decov_weight: Amount = Field(1.0, description='weight of the loss of Eq. 13; 0 gives the earlier method VWE')
 
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #r0422aaa
 class TrainingSettings(Group):
@@ -173,10 +182,12 @@ class TrainingSettings(Group):
     lr_backbone: Amount = Field(0.01, description='first learning rate of the backbone')
     lr_heads: Amount = Field(0.1, description='first learning rate of the heads and the codebook')
     lr_classes: Whole = Field(
-        20, description='classes the rates were set for; with fewer they are lower (Eq. 11 is a mean); 0 = never lower'
+        20,
+        description='number of classes that the learning rates were set for; with fewer classes the rates are lowered '
+        '(Eq. 11 is a mean); 0 = never lower them',
     )
-    momentum: Momentum = Field(0.9, description='of SGD')
-    weight_decay: Amount = Field(1e-4, description='of everything that learns, the codebook too')
+    momentum: Momentum = Field(0.9, description='momentum of SGD')
+    weight_decay: Amount = Field(1e-4, description='weight decay of all trained parameters, also of the codebook')
     poly_power: Amount = Field(0.9, description='learning rate = first * (1 - step/steps)**power')
     kept_epoch: Whole = Field(0, description='epoch whose weights are kept; 0 = the last')
     long_side: tuple[Count, Count] = Field((320, 640), description='range of the long side of training images, pixels')
@@ -194,14 +205,16 @@ class TrainingSettings(Group):
 class CamSettings(Group):
     "Class activation maps (Eq. 1)."
 
-    scales: tuple[Scale, ...] = Field((1.0, 0.5, 1.5, 2.0), min_length=1, description='of the image at inference')
-    flip: bool = Field(True, description='each scale with its mirror image')
-    flip_merge: Literal['max', 'sum'] = Field('max', description='of a map and its mirror; IRNet sums')
+    scales: tuple[Scale, ...] = Field((1.0, 0.5, 1.5, 2.0), min_length=1, description='image scales at inference')
+    flip: bool = Field(True, description='use the mirrored image too, at each scale')
+    flip_merge: Literal['max', 'sum'] = Field(
+        'max', description='how the maps of an image and of its mirror image are combined; IRNet uses the sum'
+    )
     tags: Literal['given', 'predicted'] = Field(
         'given', description="classes whose maps are kept: the image's own tags, or the classifier's"
     )
     tag_threshold: Share = Field(0.5, description='predicted probability above which a class counts as a tag')
-    cam_bits: Literal[8, 16] = Field(8, description='a stored value')
+    cam_bits: Literal[8, 16] = Field(8, description='number of bits of each stored map value')
 
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #r0427aaa
 CRFName = Literal['vwl', 'deeplab', 'irnet', 'none']
@@ -211,9 +224,9 @@ CRFEngine = Literal['torch', 'pydensecrf']
 class SeedSettings(Group):
     "Seeds: masks by threshold and by dense CRF."
 
-    threshold: Share = Field(0.13, description='background score beside the maps')
-    crf: CRFName = Field('vwl', description='named dense CRF setting')
-    crf_background: Share = Field(0.15, description='background score beside the maps that the CRF starts from')
+    threshold: Share = Field(0.13, description='score of the background, compared with the maps')
+    crf: CRFName = Field('vwl', description='name of the dense CRF settings')
+    crf_background: Share = Field(0.15, description='score of the background in the input of the dense CRF')
     crf_engine: CRFEngine = Field(
         'torch', description="what computes all dense CRFs: this package, or the published pipelines' library"
     )
@@ -231,26 +244,28 @@ class IRNetSettings(Group):
     "IRNet."
 
     short: ClassVar[str] = 'irn'
-    backbone: str = Field('resnet50', description='its features are read, never trained')
+    backbone: str = Field('resnet50', description='backbone that gives the features; it is not trained')
     weights: str = Field(
         'imagenet', description="of its backbone: 'imagenet', 'none', 'classifier' (this run's), or a file"
     )
     style: Style = Field('torchvision', description="of a ResNet's file of weights, see the network's")
-    foreground: Share = Field(0.3, description='maps above it are surely object')
-    background: Share = Field(0.05, description='maps below it are surely background')
-    crf: bool = Field(True, description='clean both by dense CRF')
+    foreground: Share = Field(0.3, description='map values above this are confident foreground')
+    background: Share = Field(0.05, description='map values below this are confident background')
+    crf: bool = Field(True, description='clean confident foreground and background by dense CRF')
     displacement: bool = Field(
         False, description="train the displacement branch and write instances; semantic labels don't depend on it"
     )
-    radius: int = Field(10, ge=2, le=64, description='closer pairs train the edge branch, pixels of the edge map')
+    radius: int = Field(
+        10, ge=2, le=64, description='pixel pairs closer than this train the edge branch; in pixels of the edge map'
+    )
     epochs: Count = Field(3, description='through the training images')
     batch_size: Count = Field(32, description='images a step')
     crop: Count = Field(512, description='side of the training crop, pixels')
     scales: tuple[Scale, Scale] = Field((0.5, 1.5), description='range of the size of training images')
     lr: Amount = Field(0.1, description='first learning rate of the edge branch')
-    lr_displacement: Amount = Field(1.0, description='and of the displacement branch')
-    momentum: Momentum = Field(1e-4, description='of SGD, as published in effect')
-    weight_decay: Amount = Field(1e-4, description='of the branches')
+    lr_displacement: Amount = Field(1.0, description='first learning rate of the displacement branch')
+    momentum: Momentum = Field(1e-4, description='momentum of SGD that the published code has in effect')
+    weight_decay: Amount = Field(1e-4, description='weight decay of the branches')
 
     @model_validator(mode='after')
     def _in_order(self):
@@ -269,9 +284,11 @@ class WalkSettings(Group):
     "The random walk between IRNet's edges."
 
     short: ClassVar[str] = 'walk'
-    radius: int = Field(5, ge=2, le=64, description='it steps to pixels closer than this, pixels of the edge map')
-    beta: Positive = Field(10.0, description='power of the affinities')
-    steps: Whole = Field(256, description='of the walk')
+    radius: int = Field(
+        5, ge=2, le=64, description='the walk steps to pixels closer than this; in pixels of the edge map'
+    )
+    beta: Positive = Field(10.0, description='exponent of the affinities')
+    steps: Whole = Field(256, description='number of steps of the walk')
 
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #r0439aaa
 class SegmentationSettings(Group):
@@ -290,13 +307,13 @@ class SegmentationSettings(Group):
     style: Style = Field(
         'torchvision', description="of a ResNet's file of weights: 'caffe' for those converted from DeepLab's own"
     )
-    freeze_batchnorm: bool = Field(True, description='neither statistics nor weights move')
-    output_stride: int = Field(8, description='of the features; filters are dilated instead')
+    freeze_batchnorm: bool = Field(True, description='keep the BatchNorm statistics and weights fixed')
+    output_stride: int = Field(8, description='output stride of the features; the filters are dilated instead')
     rates: tuple[Count, ...] = Field((6, 12, 18, 24), min_length=1, description='dilations of the ASPP branches')
     scales: tuple[Scale, ...] = Field(
         (1.0, 0.75, 0.5),
         min_length=1,
-        description='of the input, each with its loss, and their maximum; also to predict',
+        description='scales of the input; each has its own loss, and so has their maximum; also used to predict',
     )
     resize: Literal['size', 'factor'] = Field(
         'size',
@@ -311,14 +328,16 @@ class SegmentationSettings(Group):
     )
     lr: Amount = Field(1e-3, description='first learning rate of the backbone')
     head: Amount = Field(
-        10.0, description="times that for ASPP's weights, twice as much for its biases; large features want less"
+        10.0,
+        description="factor on lr for ASPP's weights, twice as much for its biases; large features need a smaller one",
     )
     init: Amount = Field(
-        0.01, description="deviation of ASPP's first weights; features larger than a ResNet's want less"
+        0.01,
+        description="standard deviation of ASPP's initial weights; features larger than a ResNet's need a smaller one",
     )
     lr_every: Count = Field(1, description='steps between changes of the learning rate')
-    momentum: Momentum = Field(0.9, description='of SGD')
-    weight_decay: Amount = Field(5e-4, description='of all but biases')
+    momentum: Momentum = Field(0.9, description='momentum of SGD')
+    weight_decay: Amount = Field(5e-4, description='weight decay of all parameters except biases')
 
     @model_validator(mode='after')
     def _can_be_built(self):
@@ -332,8 +351,8 @@ class PredictionSettings(Group):
     "Predictions of DeepLabV2."
 
     short: ClassVar[str] = 'predict'
-    flip: bool = Field(False, description='each scale with its mirror image')
-    crf: CRFName = Field('deeplab', description='named dense CRF setting')
+    flip: bool = Field(False, description='use the mirrored image too, at each scale')
+    crf: CRFName = Field('deeplab', description='name of the dense CRF settings')
 
 # %% ../../nbs/5_program/05_settings_and_defaults.ipynb #r0444aaa
 class Recipe(Groups):

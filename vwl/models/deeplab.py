@@ -170,7 +170,7 @@ def batch_probabilities(
     images: Tensor,  # (B, 3, H, W), normalised, on the network's device
     flip: bool = False,  # with their mirror images, mean of both logits
 ) -> Tensor:  # (B, n, H, W), sums to 1 over n
-    "What the network says of each pixel of images of one size."
+    "Return the class probabilities of each pixel, for a batch of images of one size."
     logits = net(images)
     if flip:
         logits = (logits + net(images.flip(-1)).flip(-1)) / 2

@@ -108,7 +108,7 @@ def _sizes(facts, amount, given):
 
 # %% ../../nbs/5_program/24_settings_by_rule.ipynb #c0115aaa
 def _epochs(facts, amount, given):
-    "As many epochs as make the number of images that are to be seen."
+    "Choose the number of epochs so that the classifier sees as many images as the quality asks for."
     return dict(epochs=_between(2, amount.seen / facts.images, 30), batch_size=_between(1, 16, facts.images))
 
 
