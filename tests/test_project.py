@@ -96,9 +96,9 @@ def test_citation():
 
 def test_figures_of_the_readme():
     "Its four lines are those of the stored results."
-    from vwl.apps.claims import summary_lines
+    from vwl.apps.claims import StoredFolders, summary_lines
 
-    lines = summary_lines(ROOT / 'nbs' / '7_results' / 'stored')
+    lines = summary_lines(StoredFolders(ROOT / 'nbs' / '7_results' / 'stored'))
     assert '\n'.join(f'- {line}' for line in lines) in (ROOT / 'README.md').read_text(encoding='utf-8')
 
 

@@ -109,12 +109,13 @@ def load_table(
     common: dict | None = None,  # fields of all rows
     only: Sequence[str] = (),  # rows by name; none = all
     data: dict | None = None,  # of `data_key`: that data set's runs alone
+    known: dict[str, dict] | None = None,  # what `stored_results` has read there before; None = read it now
 ) -> Table:
     """The table of an experiment with the runs of all seeds that are stored; `InputError` if they are of several data
     sets, or two of one seed.
     """
     chosen = [row for _, row in chosen_rows([name], only)]
-    e, stored = EXPERIMENTS[name], stored_results(out).values()
+    e, stored = EXPERIMENTS[name], (stored_results(out) if known is None else known).values()
     stored = [r for r in stored if goes_as_far(r, e.until) and (data is None or r['data']['digests'] == data)]
     recipes = {row.name: row_recipe(row, base, common or {}, 1) for row in chosen}
     results = {
