@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CLAIMS', 'GENTLE', 'MEASURED', 'Claim', 'StoredFolders', 'Measured', 'judge', 'claims_table', 'summary_lines']
 
-# %% ../../nbs/7_results/14_claims.ipynb #efcd5d74
+# %% ../../nbs/7_results/14_claims.ipynb #a359c80c
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from .rows import HEADLINE, NETWORKS
 from .stored_results import stored_results
 from ..engine.files import read_json
 
-# %% ../../nbs/7_results/14_claims.ipynb #47cc3f22
+# %% ../../nbs/7_results/14_claims.ipynb #0b287c00
 def _val(result):
     return result['figures']['val']
 
@@ -55,7 +55,7 @@ def _rows(table):
 
     return EXPERIMENTS[table].rows
 
-# %% ../../nbs/7_results/14_claims.ipynb #f4030038
+# %% ../../nbs/7_results/14_claims.ipynb #24e55c83
 CLAIMS = (
     Claim('hybrid pooling makes better maps than the average', 'Table 4', 'table4', 'HP', 'GAP'),
     Claim('learned words add to it', 'Table 4', 'table4', 'HP + VWL-L', 'HP'),
@@ -75,7 +75,7 @@ CLAIMS = (
     Claim('hybrid pooling needs its average', 'Figure 13', 'figure13', 'VWL-L, HP', 'VWL-L, HP without GAP'),
 )
 
-# %% ../../nbs/7_results/14_claims.ipynb #3700d36e
+# %% ../../nbs/7_results/14_claims.ipynb #c381494e
 class StoredFolders:
     "The folders of stored results; each is read once, and each row is looked for once."
 
@@ -96,6 +96,11 @@ class StoredFolders:
         return self.found[key]
 
 
+def _has_words(row):
+    "Whether a row of that name has visual words."
+    return 'VW' in row or 'words by' in row
+
+
 @dataclass(frozen=True)
 class Measured:
     "A data set and a network whose rows are stored."
@@ -111,7 +116,7 @@ class Measured:
     def results(self, stored: StoredFolders, table: str, row: str) -> list[dict]:
         "What is stored of a row's runs, one a seed."
         folder = self.tags if table == 'table6' and self.tags else self.folder
-        common = NETWORKS[self.network] | (self.fields if 'VWL' in row or 'words by' in row else {})
+        common = NETWORKS[self.network] | (self.fields if _has_words(row) else {})
         return stored.rows(folder, self.base, table, row, common)
 
     def spread(self, stored: StoredFolders, claim: Claim) -> Spread:
@@ -150,15 +155,14 @@ MEASURED = (
     Measured('objects, EfficientNet-Lite0, word loss x 0.1', 'objects', 'objects', 'efficientnet_lite0', GENTLE),
 )
 
-# %% ../../nbs/7_results/14_claims.ipynb #838bdf88
+# %% ../../nbs/7_results/14_claims.ipynb #3449dd7a
 def judge(
     claim: Claim,
     measured: Measured,
     stored: StoredFolders,
 ) -> Difference | None:  # None where a row was not run, or not measured so
     "What a data set and network say of a claim."
-    about_words = any('VWL' in row or 'words by' in row for row in (claim.better, claim.worse))
-    if measured.again and not about_words:
+    if measured.again and not any(map(_has_words, (claim.better, claim.worse))):
         return None
     rows = [measured.results(stored, claim.table, row) for row in (claim.better, claim.worse)]
     rows = [[r for r in row if _scores([r], claim.score)] for row in rows]
@@ -181,7 +185,7 @@ def claims_table(
         rows.append((Cell(claim.text, heading=True), claim.where, points, *said))
     return PageTable(['claim', 'where', 'the paper', *(m.name for m in MEASURED)], rows)
 
-# %% ../../nbs/7_results/14_claims.ipynb #f62eaca0
+# %% ../../nbs/7_results/14_claims.ipynb #d80ca551
 def _few_masks(stored, budget):
     "What DeepLabV2 scores from tags, and from a few masks, on MSRC's images to validate on."
     found = read_json(stored.folder / 'own' / f'few_masks_msrc_{budget}.json')['few_shot']['draws'][0]
