@@ -163,10 +163,13 @@ class Difference:
     low: float  # 2.5 % of the draws lie below
     high: float  # 2.5 % of the draws lie above
     seeds: int  # that both have
+    learned: bool = True  # whether both rows' classifiers learned the tags
 
     @property
     def verdict(self) -> str:
         "What can be said of the claim that the first row is better."
+        if not self.learned:
+            return 'not learned'
         return 'seen' if self.low > 0 else 'opposite' if self.high < 0 else 'not sure'
 
     def __str__(self):
@@ -179,16 +182,14 @@ def difference(
     second: dict[int, np.ndarray],  # the same of the other row, on the same images
     times: int = 1000,  # draws
 ) -> Difference:
-    "The difference of two rows, with its interval over images and seeds."
+    "The difference of two rows, with its interval over images; the seeds are those that were run."
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
         raise ValueError('the rows have no seed in common')
     pairs = [(first[s], second[s]) for s in seeds]
     mean = np.mean([mean_iou(a.sum(0)) - mean_iou(b.sum(0)) for a, b in pairs])
     draws = resampled([c for pair in pairs for c in pair], times).reshape(len(seeds), 2, times)
-    apart = draws[:, 0] - draws[:, 1]  # (seeds, times)
-    again = np.random.default_rng(1).integers(0, len(seeds), (len(seeds), times))
-    low, high = between(np.take_along_axis(apart, again, 0).mean(0))
+    low, high = between((draws[:, 0] - draws[:, 1]).mean(0))
     return Difference(float(mean), low, high, len(seeds))
 
 # %% ../../nbs/7_results/13_evidence.ipynb #cde0a769
@@ -238,11 +239,11 @@ def compare_results(
     if not by_image:
         return seeds
     images = difference(*({s: _matrices(r) for s, r in row.items()} for row in runs))
-    return images if images.seeds > 1 or not spread.freedom else _together(images, seeds)
+    return _together(images, seeds) if spread.freedom else images
 
 
 def _together(images, seeds):
-    "A difference of one seed, with the interval over images made wider by what a seed changes."
+    "A difference with its interval over images made wider by what a seed changes."
     half = seeds.high - seeds.mean
     below, above = (float(np.hypot(half, side)) for side in (images.mean - images.low, images.high - images.mean))
     return Difference(images.mean, images.mean - below, images.mean + above, images.seeds)
