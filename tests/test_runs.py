@@ -130,6 +130,8 @@ def test_killed_at_any_moment(tmp_path, monkeypatch):
             process.join()
         return process.exitcode
 
+    (tmp_path / 'demo').mkdir()
+    (tmp_path / 'demo' / '.comparison.png.1.part').touch()  # as a kill leaves it while the picture is written
     while (code := run(tmp_path / 'demo', rng.uniform(0, min(4.0, 0.5 + kills / 10)))) == -signal.SIGKILL:
         kills += 1
     killed = contents(tmp_path / 'demo')

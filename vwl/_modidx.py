@@ -307,7 +307,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'vwl.apps.measures.word_scores': ('7_results/measures.html#word_scores', 'vwl/apps/measures.py')},
             'vwl.apps.overlays': { 'vwl.apps.overlays.Grid': ('6_pictures/overlays.html#grid', 'vwl/apps/overlays.py'),
                                    'vwl.apps.overlays.Grid.__repr__': ('6_pictures/overlays.html#grid.__repr__', 'vwl/apps/overlays.py'),
-                                   'vwl.apps.overlays.Grid._draw': ('6_pictures/overlays.html#grid._draw', 'vwl/apps/overlays.py'),
+                                   'vwl.apps.overlays.Grid._file': ('6_pictures/overlays.html#grid._file', 'vwl/apps/overlays.py'),
                                    'vwl.apps.overlays.Grid._repr_jpeg_': ( '6_pictures/overlays.html#grid._repr_jpeg_',
                                                                            'vwl/apps/overlays.py'),
                                    'vwl.apps.overlays.Grid.save': ('6_pictures/overlays.html#grid.save', 'vwl/apps/overlays.py'),

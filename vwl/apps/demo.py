@@ -172,6 +172,8 @@ def run_demo(
     recipes = {name: preset('toy', **common | fields) for name, fields in methods.items()}
     for half in Path(out).glob('.scenes.*'):
         shutil.rmtree(half)  # left by a kill
+    for half in Path(out).glob('.*.part'):
+        half.unlink()  # the same, of a picture or results
     data = write_scenes(Path(out) / 'scenes', sum(n), seed, lists=dict(train=(0, n[0]), val=(n[0], sum(n))))
     out = Path(out)
     folders = {name: out / name.lower().replace(' + ', '-') for name in recipes}

@@ -82,22 +82,23 @@ class Grid(Figure):
     def __repr__(self):
         return f'{len(self.axes)} pictures'
 
-    def _draw(self):
-        "The figure as an image, without a margin."
+    def _file(self, **kind):
+        "The figure as a file of some kind, without a margin."
         self.savefig(drawn := io.BytesIO(), format='png', dpi=100, bbox_inches='tight', pad_inches=0.05)
-        return Image.open(drawn).convert('RGB')
+        Image.open(drawn).convert('RGB').save(found := io.BytesIO(), optimize=True, **kind)
+        return found.getvalue()
 
     def _repr_jpeg_(self) -> bytes:
-        self._draw().save(found := io.BytesIO(), format='jpeg', quality=88, subsampling=0, optimize=True)
-        return found.getvalue()
+        return self._file(format='jpeg', quality=88, subsampling=0)
 
     def save(
         self,
         path: Path | str,  # PNG to write
     ) -> Path:
         "Write what a notebook shows, without loss."
+        drawn = self._file(format='png')
         with atomic_path(path) as p:
-            self._draw().save(p, format='png', optimize=True)
+            p.write_bytes(drawn)
         return Path(path)
 
 # %% ../../nbs/6_pictures/01_overlays.ipynb #fa91bc7d
