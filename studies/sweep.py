@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 import torch
 import torch.nn.functional as F
+from vwl.apps.claims import GENTLE
 from vwl.apps.compare import draw_figures, load_table
 from vwl.apps.experiments import run_experiments
 from vwl.apps.rows import EXPERIMENTS, HEADLINE, NETWORKS, row_recipe
@@ -46,7 +47,6 @@ OBJECTS = dict(  # tables of MSRC, the rows that need no other than Table 4's fi
     table5=('VWL-M, random', 'VWL-L, sampled'),
     table9=('words by HP',),
 )
-GENTLE = dict(word_weight=0.1)  # what few photographs want, see tried.json of the results
 RESULTS = dict(objects='objects', words='words')  # list -> folder in stored/; others: photographs
 LISTS = dict(  # (network, experiments, rows, seeds, fields), in the order in which they are run
     small=[

@@ -96,7 +96,7 @@ class StoredFolders:
             self.found[key] = load_table(table, out, base, common, [row], known=self.known[name]).results[row]
         return self.found[key]
 
-
+# %% ../../nbs/7_results/14_claims.ipynb #aefc93e8
 def _has_words(row):
     "Whether a row of that name has visual words."
     return 'VW' in row or 'words by' in row
