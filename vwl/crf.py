@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from .errors import InputError
-from .lattice import Lattice
+from .lattice import FEW, Lattice
 
 # %% ../nbs/2_refinement/03_crf.ipynb #ef9f58b0
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class _Kernel:
 
     def __init__(self, lattice, pixels, weight, device):
         ones = torch.ones(pixels, 1, device=device)
-        self.lattice, self.weight = lattice, weight
-        self.norm = (lattice.filter(ones)[:, 0] + 1e-20).rsqrt()
-        self.total = self.filter(ones.T)[0]  # what all labels together get: probabilities sum to 1
+        self.lattice = lattice
+        self.norm = (lattice.filter(ones) + 1e-20).rsqrt()
+        self.weighted = self.norm * weight
+        self.total = self.filter(ones)  # what all labels together get: probabilities sum to 1
 
-    def filter(self, values):  # (M, N) -> (M, N)
-        filtered = self.lattice.filter((values * self.norm).T.contiguous())
-        return filtered.T.contiguous().mul_(self.norm * self.weight)
+    def filter(self, values):  # (N, M) -> (N, M)
+        return self.lattice.filter((values * self.norm).contiguous()).mul_(self.weighted)
 
 
 @lru_cache(maxsize=4)
@@ -83,17 +83,24 @@ def _mean_field(
     device: str,
 ) -> Iterable[np.ndarray]:  # each (L, H, W) float32
     "Mean field inference; all unaries go through the lattices together."
-    (H, W), U, L = image.shape[:2], len(unaries), len(unaries[0])
-    logits = -torch.from_numpy(np.stack(unaries).astype(np.float32)).to(device)  # (U, L, N)
-    Q, kernels = logits.softmax(1), _kernels(image, settings, device)
+    (H, W), L = image.shape[:2], len(unaries[0])
+    logits = -torch.from_numpy(np.stack(unaries).astype(np.float32)).to(device).permute(2, 0, 1)  # (N, U, L)
+    if L > FEW:
+        logits = logits.contiguous()  # a pixel's labels side by side, as the lattice takes them
+    Q, kernels = _softmax(logits), _kernels(image, settings, device)
     for _ in range(settings.iterations):
-        heard, others = logits.clone(), Q[:, :-1].reshape(-1, H * W)
+        heard, others = logits.clone(), Q[..., :-1]
         for kernel in kernels:
-            message = kernel.filter(others).view(U, L - 1, -1)
-            heard[:, :-1] += message
-            heard[:, -1] += kernel.total - message.sum(1)
-        Q = heard.softmax(1)
-    return Q.view(U, L, H, W).cpu().numpy()
+            message = kernel.filter(others.reshape(H * W, -1)).view(others.shape)
+            heard[..., :-1] += message
+            heard[..., -1] += kernel.total - message.sum(2)
+        Q = _softmax(heard)
+    return Q.permute(1, 2, 0).reshape(len(unaries), L, H, W).cpu().numpy()
+
+
+def _softmax(logits):  # (N, U, L) -> (N, U, L)
+    "Over labels; few of them as planes, the faster way for these."
+    return logits.softmax(2) if logits.shape[2] > FEW else logits.permute(1, 2, 0).softmax(1).permute(2, 0, 1)
 
 
 def _kernels(image, settings, device):

@@ -78,15 +78,6 @@ def _gather(where, values, weights, starts=None):
     return F.embedding_bag(where, values, starts, mode='sum', per_sample_weights=weights, include_last_offset=several)
 
 
-def _sort(keys):
-    "Sorted keys, and where each was. On the CPU numpy sorts both as one number, if they fit, in half the time."
-    bits = len(keys).bit_length()
-    if keys.device.type != 'cpu' or int(keys.max()) >= 2 ** (63 - bits):
-        return torch.sort(keys)
-    both = torch.from_numpy(np.sort((keys << bits).add_(torch.arange(len(keys))).numpy()))
-    return both >> bits, both & (2**bits - 1)
-
-
 def _bisect(points, wanted):
     "Where each of the wanted keys is among the sorted points, or would be; int32."
     if points.device.type != 'cpu':
@@ -117,7 +108,7 @@ class Lattice:
         self.d, N = len(features), features.shape[1]
         origin, rank, weights = _simplices(embed(features))
         keys, steps = _corner_keys(origin, rank, image)
-        keys, order = _sort(keys.view(-1))
+        keys, order = torch.sort(keys.view(-1), stable=True)
         first = torch.ones_like(keys, dtype=torch.bool)
         first[1:] = keys[1:] != keys[:-1]
         corner = torch.empty(order.shape, dtype=torch.int32, device=order.device)
@@ -142,11 +133,11 @@ class Lattice:
         "Sum the values of all pixels of the same image, weighted by a Gaussian of their features' distance."
         v = _gather(self.pixels, values, self.splat_weights, self.starts)
         v = torch.cat([v, v.new_zeros(1, v.shape[1])])  # what is no lattice point holds 0
-        v = self._blur_columns(v) if v.shape[1] <= FEW else self._blur_rows(v)
+        v = self._blur_columns(v) if v.shape[1] <= FEW and v.device.type == 'cpu' else self._blur_rows(v)
         return _gather(self.corners, v, self.slice_weights)
 
     def _blur_columns(self, v):
-        "Blur one column after the other, which is faster for few of them."
+        "Blur one column after the other, which is faster on a CPU for few of them."
         columns = [column.contiguous() for column in v.unbind(1)]
         for on, back in self.neighbours:
             for column in columns:
