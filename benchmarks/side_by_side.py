@@ -28,7 +28,7 @@ from vwl.engine.files import write_json
 from vwl.engine.settings import preset
 from vwl.engine.trainer import sgd
 from vwl.metrics import class_iou, mean_iou, sweep_thresholds, threshold_histogram
-from vwl.models.backbone import to_device
+from vwl.models.backbone import fold_batchnorm, to_device
 from vwl.models.classifier import Classifier
 from vwl.models.deeplab import DeepLabV2, class_probabilities, segmentation_optimizer, segmentation_step
 from vwl.models.irnet import IRNet, irnet_step
@@ -127,10 +127,13 @@ def classifier_step(files):
     return published, lambda step: sum(train_step(ours, theirs, images, labels, 0, 10**6).values()), iter([0] * 100), 2
 
 
-def maps(files):
-    "The maps of a photograph at four scales, each with its mirror image, for 4-bit strides."
-    net = to_device(Classifier(RECIPE, 20), RECIPE, 'cpu').eval()
+def maps(files, fold=False):
+    "The maps of a photograph at four scales, each with its mirror image, at a stride of 4."
+    net = Classifier(RECIPE, 20).eval()
     theirs, keys, strided = published_form(net), [1, 5], tuple((s - 1) // 4 + 1 for s in SIZE)
+    if fold:
+        fold_batchnorm(net)
+    net = to_device(net, RECIPE, 'cpu')
     scaled = [
         [np.asarray(i.resize([round(s * f) for f in SIZE[::-1]])) for s in (1, 0.5, 1.5, 2)] for i in of_size(files)
     ]
@@ -313,6 +316,7 @@ ROWS = {
     "training image, crop_resize 'torch'": lambda files: training_image(files, 'torch'),
     'classifier step': classifier_step,
     'maps': maps,
+    'maps, fold_batchnorm': lambda files: maps(files, fold=True),
     'crf': crf,
     'irnet step': irnet_step_,
     'random walk': walk,

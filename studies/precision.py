@@ -1,5 +1,5 @@
-"""Whether half the digits cost anything: the networks of a run compute its scored images in float32 and in bfloat16,
-one thread, CPU seconds; the run itself stays as it is. It needs IRNet: vwl irnet RUN.
+"""Whether half the digits, and BatchNorm folded into convolutions, cost anything: the networks of a run compute its
+scored images in several ways, one thread, CPU seconds; the run itself stays as it is. It needs IRNet: vwl irnet RUN.
 
     python studies/precision.py RUN nbs/7_results/stored/precision.json
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from vwl.data.cams import load_cams, strided_size
-from vwl.engine.files import write_json
+from vwl.engine.files import read_json, write_json
 from vwl.engine.processes import has_bfloat16
 from vwl.metrics import confusion_matrix, mean_iou
 from vwl.models.deeplab import class_probabilities, load_segmentation
@@ -52,27 +52,39 @@ def label_score(run, net, i):
     return confusion_matrix(label, run.scored.mask(i), len(run.scored.classes) + 1)
 
 
+WAYS = {
+    'float32': dict(inference_precision='float32', fold_batchnorm=False),
+    'bfloat16': dict(inference_precision='bfloat16', fold_batchnorm=False),
+    'folded': dict(inference_precision='float32', fold_batchnorm=True),
+    'bfloat16, folded': dict(inference_precision='bfloat16', fold_batchnorm=True),
+}
+
+
 def main(folder, path):
     torch.set_num_threads(1)
-    run, found = open_run(folder), {}
-    for precision in 'float32', 'bfloat16':
-        half = replace(run, recipe=run.recipe.changed(inference_precision=precision))
+    run, path, found = open_run(folder), Path(path), {}
+    for way, settings in WAYS.items():
+        other = replace(run, recipe=run.recipe.changed(**settings))
+        trained = replace(run, recipe=run.recipe.changed(precision=settings['inference_precision']))
         weights, n = run.network('segmentation'), len(run.scored.classes) + 1
         stages = dict(
-            maps=(maps_score, load_classifier(half)),
-            labels=(label_score, load_irnet(half)),
-            predictions=(prediction_score, load_segmentation(weights, half.recipe, n)),
+            maps=(maps_score, load_classifier(other, fold=True)),
+            labels=(label_score, load_irnet(trained)),  # else it keeps the digits of its training, and is never folded
+            predictions=(prediction_score, load_segmentation(weights, other.recipe, n, fold=True)),
         )
         for stage, (score, net) in stages.items():
+            if stage == 'labels' and settings['fold_batchnorm']:
+                continue
             total, took = 0, []
             for i in run.scored.masked():
                 started = time.process_time()
-                total = total + score(half, net, i)
+                total = total + score(other, net, i)
                 took.append(time.process_time() - started)
-            found.setdefault(stage, {})[precision] = dict(miou=mean_iou(total), seconds=float(np.median(took)))
-            print(stage, precision, found[stage][precision], flush=True)
+            found.setdefault(stage, {})[way] = dict(miou=mean_iou(total), seconds=float(np.median(took)))
+            print(stage, way, found[stage][way], flush=True)
     about = dict(command='python studies/precision.py runs/own-fast', images=len(run.scored), hardware=has_bfloat16())
-    write_json(Path(path), about | dict(stages=found))
+    before = read_json(path) if path.exists() else {}  # its part about trainings stays
+    write_json(path, before | about | dict(stages=found))
 
 
 if __name__ == '__main__':

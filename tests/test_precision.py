@@ -77,3 +77,20 @@ def test_inference(finished):
     for load in load_classifier, lambda r: load_segmentation(weights, r.recipe, n):
         assert [load(r).backbone.precision for r in (run, half)] == [torch.float32, torch.bfloat16]
     assert load_irnet(half).backbone.precision == torch.float32  # its labels move with the digits
+
+
+def test_folded(finished):
+    "Maps and predictions with BatchNorm folded are those without, up to rounding; what else needs the network isn't."
+    run = open_network(finished[1])
+    folded = replace(run, recipe=run.recipe.changed(fold_batchnorm=True))
+    weights, n, x = run.network('segmentation'), len(run.train.classes) + 1, torch.randn(1, 3, 60, 80)
+    loaders = (
+        lambda r: load_classifier(r, fold=True).maps(x),
+        lambda r: load_segmentation(weights, r.recipe, n, fold=True)(x),
+    )
+    with torch.inference_mode():
+        for load in loaders:
+            a, b = load(run), load(folded)
+            assert not torch.equal(a, b) and (a - b).abs().max() < 1e-4 * a.abs().max()
+    assert any('running' in name for name in load_classifier(folded).state_dict())
+    assert not any('running' in name for name in load_classifier(folded, fold=True).state_dict())

@@ -1179,6 +1179,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                              'vwl/models/backbone.py'),
                                      'vwl.models.backbone.densenet_stages': ( '1_method/backbone.html#densenet_stages',
                                                                               'vwl/models/backbone.py'),
+                                     'vwl.models.backbone.fold_batchnorm': ( '1_method/backbone.html#fold_batchnorm',
+                                                                             'vwl/models/backbone.py'),
                                      'vwl.models.backbone.mobilenet_stages': ( '1_method/backbone.html#mobilenet_stages',
                                                                                'vwl/models/backbone.py'),
                                      'vwl.models.backbone.resnet_stages': ( '1_method/backbone.html#resnet_stages',

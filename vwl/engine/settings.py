@@ -54,11 +54,18 @@ class ArithmeticSettings(Group):
     "How the networks compute."
 
     precision: Literal['float32', 'bfloat16', 'float16'] = Field(
-        'float32', description='precision of the backbones; heads, words, losses, maps and the random walk keep float32'
+        'float32',
+        description='precision of the backbones; heads, words, losses and maps keep float32, the random walk has '
+        'float64',
     )
     inference_precision: Literal['trained', 'float32', 'bfloat16', 'float16'] = Field(
         'trained',
         description="precision of trained backbones for maps and predictions; IRNet's edges use the training precision",
+    )
+    fold_batchnorm: bool = Field(
+        False,
+        description='for maps and predictions, put BatchNorm into the convolution before it: faster, the last digits '
+        'differ',
     )
     channels_last: bool = Field(
         True, description='store all channels of a pixel next to each other in memory, where that is faster'

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STYLES', 'BACKBONES', 'PixelForm', 'Backbone', 'resnet_stages', 'densenet_stages', 'mobilenet_stages', 'Residual',
            'SmallNet', 'small_stages', 'set_output_stride', 'ResNetStyle', 'BackboneKind', 'build_backbone',
-           'to_device']
+           'to_device', 'fold_batchnorm']
 
 # %% ../../nbs/1_method/07_backbone.ipynb #4f0ae2cc
 import contextlib
@@ -396,3 +396,15 @@ def to_device(
         for stage in net.backbone.stages:
             stage.compile()
     return net
+
+# %% ../../nbs/1_method/07_backbone.ipynb #e47f5bd3
+def fold_batchnorm(
+    net: nn.Module,  # with a `Backbone` called `backbone`, in evaluation mode; its weights then have other names
+):
+    "Put BatchNorm into the convolution before it, in every stage that torch.fx can follow."
+    from torch.fx.experimental.optimization import fuse  # here, since it takes time that many commands don't need
+    from torch.fx.proxy import TraceError
+
+    for i, stage in enumerate(net.backbone.stages):
+        with contextlib.suppress(TraceError):
+            net.backbone.stages[i] = fuse(stage)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from .backbone import build_backbone, to_device
+from .backbone import build_backbone, fold_batchnorm, to_device
 from .weights import load_weights, read_weights
 from ..pixels import to_tensor
 from ..engine.processes import unwrap, part_sizes, world
@@ -213,6 +213,7 @@ def load_segmentation(
     recipe: Recipe,  # that it was trained with
     n_classes: int,  # with background
     device: str = 'cpu',  # torch device
+    fold: bool = False,  # to predict with and no more: `fold_batchnorm` holds
 ) -> DeepLabV2:  # in evaluation mode
     "A trained network; `InputError` if the file is another network's or has other classes."
     state = read_weights(path)
@@ -224,4 +225,7 @@ def load_segmentation(
         )
     net = DeepLabV2(recipe.for_inference(), n_classes, 'none')
     load_weights(net, path, spare=(), state=state)
-    return to_device(net, recipe, device).eval()
+    net.eval()
+    if fold and recipe.arithmetic.fold_batchnorm:
+        fold_batchnorm(net)
+    return to_device(net, recipe, device)

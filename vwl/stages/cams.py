@@ -49,7 +49,7 @@ def make_cams(
     todo, r = unfinished(run, run.scored.names, lambda name: [run.cam_path(name)]), run.recipe
     if todo:
         device = machine.torch_device
-        net = load_classifier(run, device)
+        net = load_classifier(run, device, fold=True)
         for i, (_, (image, *scaled)) in zip(
             todo, over_images(partial(read_working_image, scales=(1.0, *r.cams.scales)), run, todo, machine.workers)
         ):

@@ -128,8 +128,8 @@ def _words(facts, amount, given):
 
 # %% ../../nbs/5_program/24_settings_by_rule.ipynb #c0116aaa
 def _arithmetic(facts, amount, given):
-    "Half the digits for maps and predictions where the machine computes with them."
-    return dict(inference_precision='bfloat16') if facts.bfloat16 else {}
+    "For maps and predictions half the digits where the machine computes with them, else BatchNorm folded."
+    return dict(inference_precision='bfloat16') if facts.bfloat16 else dict(fold_batchnorm=True)
 
 
 def _maps(facts, amount, given):
@@ -188,7 +188,7 @@ RULES = (
     Rule(
         'arithmetic',
         _arithmetic,
-        'maps and predictions in half the digits, where the machine has them, score the same',
+        'maps and predictions in half the digits, or with BatchNorm folded, score the same; both together do not',
         '8_guides/04_scale',
     ),
     Rule('maps', _maps, 'larger scales find small things and cost most', '7_results/09_cams'),

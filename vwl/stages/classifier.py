@@ -15,7 +15,7 @@ from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
 from ..errors import InputError
 from ..losses import base_rate_loss
-from ..models.backbone import to_device
+from ..models.backbone import fold_batchnorm, to_device
 from ..models.classifier import Classifier
 from ..models.weights import load_weights, read_weights
 from ..models.training import collapse_warning, make_optimizer, train_step
@@ -95,6 +95,7 @@ def train_classifier(
 def load_classifier(
     run: Run,  # trained before
     device: str = 'cpu',  # torch device
+    fold: bool = False,  # to make maps with and no more: `fold_batchnorm` holds
 ) -> Classifier:  # in evaluation mode
     "The run's network with its weights."
     if not run.weights.exists():
@@ -102,7 +103,10 @@ def load_classifier(
     require_intact(run, [run.weights], 'train DATA --out')
     net = Classifier(run.recipe.for_inference(), len(run.train.classes), weights='none')
     load_weights(net, run.weights, spare=(), state=_today(read_weights(run.weights)))
-    return to_device(net, run.recipe, device).eval()
+    net.eval()
+    if fold and run.recipe.arithmetic.fold_batchnorm:
+        fold_batchnorm(net)
+    return to_device(net, run.recipe, device)
 
 
 def _today(state):

@@ -69,7 +69,7 @@ def _predict_these(run, weights, todo, machine, unread):
         raise InputError(f'{weights}: not there yet; train it: vwl segment {weights.parent.parent}')
     require_intact(replace(run, folder=weights.parent.parent), [weights], 'segment')
     device = machine.torch_device
-    net = load_segmentation(weights, r, len(run.val.classes) + 1, device)
+    net = load_segmentation(weights, r, len(run.val.classes) + 1, device, fold=True)
     workers, refines = machine.workers, r.predictions.crf != 'none'
     readers = workers // 2 if refines else workers  # the others compute the CRF, and write
     here = refines and crf_device(r.seeds.crf_engine, device) != 'cpu'
