@@ -40,7 +40,7 @@ def check_folder(
     root: Path | str,  # a data set's folder
     workers: int = 0,  # processes
 ) -> tuple[ImageSet, Findings]:
-    "A data set and all that there is to say of it; `InputError` if not even its tables can be read."
+    "A data set and all that there is to say of it; raise `InputError` if not even its tables can be read."
     images = read_folder(root)
     found = look_over(images, workers=workers)
     look_around(images, found)

@@ -98,7 +98,7 @@ class StoredFolders:
 
 # %% ../../nbs/7_results/14_claims.ipynb #aefc93e8
 def _has_words(row):
-    "Whether a row of that name has visual words."
+    "Return whether a row of that name has visual words."
     return 'VW' in row or 'words by' in row
 
 

@@ -75,7 +75,7 @@ def _as_one_line(error):
 
 
 def _is_out_of_memory(error):
-    "Whether an error says that memory ran out: Python's, a GPU's, or that of torch on the CPU."
+    "Return whether an error says that memory ran out: Python's, a GPU's, or that of torch on the CPU."
     gpu = type(error).__name__ == 'OutOfMemoryError'
     return isinstance(error, MemoryError) or gpu or re.search('allocate memory|not enough memory', str(error))
 

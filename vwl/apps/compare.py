@@ -89,7 +89,7 @@ class Table:
 
 # %% ../../nbs/7_results/07_compare.ipynb #e5ece39a
 def _same(stored, recipe):
-    "Whether stored settings are those of a recipe, but for lists and seed; a file of weights counts by its name."
+    "Return whether stored settings are a recipe's, but for lists and seed; a file of weights counts by its name."
     default = Recipe().flat()
     for k, v in portable(recipe).items():
         have = stored.get(k, default[k])
@@ -111,8 +111,8 @@ def load_table(
     data: dict | None = None,  # of `data_key`: that data set's runs alone
     known: dict[str, dict] | None = None,  # what `stored_results` has read there before; None = read it now
 ) -> Table:
-    """The table of an experiment with the runs of all seeds that are stored; `InputError` if they are of several data
-    sets, or two of one seed.
+    """The table of an experiment with the runs of all seeds that are stored; raise `InputError` if they are of several
+    data sets, or two of one seed.
     """
     chosen = [row for _, row in chosen_rows([name], only)]
     e, stored = EXPERIMENTS[name], (stored_results(out) if known is None else known).values()

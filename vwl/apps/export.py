@@ -50,7 +50,7 @@ def export_onnx(
     segmenter: Segmenter,  # what to export
     path: Path | str,  # .onnx file to write
 ) -> Path:
-    "Write a network as ONNX, with free batch, height and width; `InputError` if it can't be written so."
+    "Write a network as ONNX, with free batch, height and width; raise `InputError` if it can't be written so."
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401

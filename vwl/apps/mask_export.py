@@ -54,7 +54,7 @@ def run_kinds(run: Run) -> list[str]:
 
 
 def _having(images, kind, folder):
-    "The images that have a mask of a kind; `InputError` if none has."
+    "The images that have a mask of a kind; raise `InputError` if none has."
     stage, mask = KINDS[kind]
     there = [i for i, name in enumerate(images.names) if mask.path(folder, name).is_file()]
     if not there:

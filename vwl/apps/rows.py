@@ -239,7 +239,7 @@ def chosen_rows(
     names: Sequence[str],  # experiments
     only: Sequence[str] = (),  # rows by name; none = all
 ) -> list[tuple[str, Row]]:  # (experiment, row)
-    "Rows to run; `InputError` for a name that isn't there."
+    "Rows to run; raise `InputError` for a name that isn't there."
     for n in names:
         if n not in EXPERIMENTS:
             raise InputError(f'no experiment is called {n!r}; there are {", ".join(EXPERIMENTS)}')

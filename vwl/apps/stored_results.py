@@ -66,7 +66,7 @@ def data_key(
 def stored_results(
     out: Path | str,  # folder of the experiments
 ) -> dict[str, dict]:  # key of `run_key` -> what is stored of the run, with all its settings as 'recipe'
-    """All stored runs; `InputError` names a file that isn't one, or whose preset has changed since, or that is there
+    """All stored runs; an `InputError` names a file that isn't one, or whose preset has changed since, or that is there
     twice.
     """
     results = {}

@@ -89,7 +89,7 @@ def find_each(
 
 
 def _agree(name, file):
-    "Whether a file is where its name says, as far as both tell: one's path ends with the other's, suffix and all."
+    "Return whether a file is where its name says, as far as both tell: one path ends with the other, suffix and all."
     a, b = (PurePosixPath(p.casefold()).parts[::-1] for p in (name, file))
     if not PurePosixPath(name).suffix and b:
         b = (PurePosixPath(b[0]).stem, *b[1:])
@@ -144,7 +144,7 @@ def unmarked(
 
 # %% ../../nbs/4_data/20_annotated_images.ipynb #d6cc71b6
 def _mask(image, found, path, ids):
-    "The mask of an image, as large as the photograph; `InputError` if what is marked doesn't fit it."
+    "The mask of an image, as large as the photograph; raise `InputError` if what is marked doesn't fit it."
     width, height = image_size(path)
     if image.size and tuple(image.size) != (width, height):
         turned = '; the photograph may be turned by its EXIF' if tuple(image.size) == (height, width) else ''

@@ -121,7 +121,7 @@ def _opened(path, opened):
 
 
 def _check_name(path, name):
-    "`InputError` if a member's name is none that a file in the folder can have."
+    "Raise `InputError` if a member's name is none that a file in the folder can have."
     parts = Path(name).parts
     if Path(name).is_absolute() or PurePosixPath(name).is_absolute() or '..' in parts:
         raise InputError(f'{path}: {name!r} leads out of the folder; nothing more is unpacked')
@@ -165,8 +165,8 @@ def unpack(
     folder: Path | str,  # where its members go
     inside: str = '',  # leading folders of the members that are left away
 ) -> Path:  # `folder`
-    """Unpack an archive, going on where that was stopped; `InputError` if it is damaged or a name leads out of the
-    folder.
+    """Unpack an archive, going on where that was stopped; raise `InputError` if it is damaged or a name leads
+    out of the folder.
     """
     path, folder = Path(path), Path(folder)
     try:
@@ -233,7 +233,7 @@ def get_archive(
 
 
 def is_unpacked(root: Path, archive: Archive) -> bool:  # whether nothing is left of an archive that was begun
-    "Whether an archive isn't there, or was unpacked to its end."
+    "Return whether an archive isn't there, or was unpacked to its end."
     return not (root / archive.name).exists() or (root / f'.{archive.name}.unpacked').exists()
 
 # %% ../../nbs/4_data/08_archives.ipynb #3f732cef
@@ -243,7 +243,7 @@ def check_counts(
     published: dict[str, int],  # what -> how many there should be
     subset: bool = False,  # a part is meant
 ):
-    "`InputError` where counts aren't the published ones."
+    "Raise `InputError` where counts aren't the published ones."
     wrong = [f'{what}: {found[what]:,} of {n:,}' for what, n in published.items() if found[what] != n]
     if wrong and not subset:
         raise InputError(

@@ -122,7 +122,7 @@ def read_published_cams(
     n_classes: int,  # C
     trusted: bool = False,  # the user trusts the file's source; it is a pickle
 ) -> tuple[np.ndarray, np.ndarray]:  # (n, h4, w4) float32 in [0, 1]; (n,) class ids, 1..C
-    "Maps of one image; `InputError` if the file isn't trusted, holds anything else, or belongs to another image."
+    "Maps of one image; raise `InputError` if the file isn't trusted, holds anything else, or is of another image."
     if not trusted:
         raise InputError(
             f'{path}: published CAMs are pickles, which can carry code; if you trust where they come from, say '

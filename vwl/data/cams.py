@@ -42,7 +42,7 @@ def load_cams(
     size: tuple[int, int] | None = None,  # (H, W) of the image that the maps must belong to
     at: tuple[int, int] | None = None,  # (H, W) of the result; None = that of the image
 ) -> tuple[np.ndarray, np.ndarray]:  # (n, H, W) float32 in [0, 1]; (n,) class ids
-    "Stored maps at full size; `InputError` if the file is damaged or belongs to an image of another size."
+    "Stored maps at full size; raise `InputError` if the file is damaged or belongs to an image of another size."
     arrays = load_arrays(path)
     if not {'cam', 'keys', 'size'} <= arrays.keys():
         raise InputError(f'{path}: not a file of CAMs; delete it and give the same command again')

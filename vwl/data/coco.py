@@ -41,7 +41,7 @@ COCO_COUNTS = dict(train=82081, val=40137, classes=80)
 def read_instances(
     path: Path | str,  # `instances_train2014.json` or `instances_val2014.json`
 ) -> dict:  # its images, annotations and categories
-    "The instances of a list; `InputError` if the file is damaged."
+    "The instances of a list; raise `InputError` if the file is damaged."
     try:
         found = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
@@ -59,7 +59,7 @@ def read_instances(
 
 
 def _are_instances(found):
-    "Whether a value has the form of COCO's instances; what their outlines are is seen when they are drawn."
+    "Return whether a value has the form of COCO's instances; what their outlines are is seen when they are drawn."
 
     def number(v):
         return type(v) in (int, float) and abs(v) < 1e15
@@ -114,7 +114,7 @@ def prepare_coco(
     subset: bool = False,  # a part of the data set is meant: counts and sums aren't checked
     workers: int = 0,  # processes
 ) -> Path:  # the folder for `vwl run`
-    """Masks, lists, classes and tags beside COCO's images. What is there already is kept; `InputError` names what is
+    """Masks, lists, classes and tags beside COCO's images. What is there already is kept; an `InputError` names what is
     missing.
     """
     root, rows, counts, get = (

@@ -248,7 +248,7 @@ def require_sound(
     workers: int,  # processes
     log: logging.Logger,  # gets a warning for what may not be meant so
 ):
-    "Look at masks before anything is learned or scored; `InputError` if they can't be used or can't be meant so."
+    "Look at masks before anything is learned or scored; raise `InputError` if they can't be used or meant so."
     found = look_over(images.select(images.masked()), look_at_mask, workers)
     for what, where in found.errors.items():
         more = f' ({found.count_errors()} such masks; vwl check {images.root} names them)' * (len(where) > 1)
@@ -261,7 +261,7 @@ def require_sound(
 def require_readable(
     images: ImageSet,  # to learn from
 ):
-    """Look at the heads of all image files before anything is learned; `InputError` names those that can't be read.
+    """Look at the heads of all image files before anything is learned; an `InputError` names those that can't be read.
     One whose head is right and whose rest is damaged is found when it is read.
     """
     wrong = []

@@ -56,7 +56,7 @@ def _known_form(path, title):
 
 
 def _json(path):
-    "What a JSON file of a tool holds; `InputError` if it can't be read."
+    "What a JSON file of a tool holds; raise `InputError` if it can't be read."
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as e:
@@ -64,14 +64,14 @@ def _json(path):
 
 
 def _text(value):
-    "A name as text, without blanks round it; `ValueError` if it is none."
+    "A name as text, without blanks round it; raise `ValueError` if it is none."
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError(f'{str(value)[:40]!r} is no name')
     return value.strip()
 
 
 def _files(source, suffix, title):
-    "The files of a suffix that `source` is or holds; `InputError` if there is none."
+    "The files of a suffix that `source` is or holds; raise `InputError` if there is none."
     files = [source] if source.is_file() else sorted(p for p in source.rglob(f'*{suffix}') if p.is_file())
     if not files:
         raise InputError(f'{source}: no {suffix} file of {title} is there')
@@ -180,7 +180,7 @@ def read_hot_table(
 
 
 def _said(value, column, where):
-    "Whether a cell says yes; `InputError` if it says neither yes nor no."
+    "Return whether a cell says yes; raise `InputError` if it says neither yes nor no."
     said = (_YES | _NO).get(value.strip().lower())
     if said is None:
         raise InputError(

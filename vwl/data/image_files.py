@@ -27,7 +27,7 @@ OTHER_SUFFIXES = (*_RAW, *'.psd .xcf .svg .eps .exr .hdr .jxl .tga .ico .pdf .mp
 
 @functools.cache
 def _can_read_heif():
-    "Whether Pillow reads HEIC, which it does by a package of its own."
+    "Return whether Pillow reads HEIC, which it does by a package of its own."
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -138,7 +138,7 @@ def upright(
 def read_image(
     path: Path | str,  # an image file of any format Pillow reads
 ) -> Image.Image:  # mode RGB, upright
-    "The image as RGB, turned as its EXIF says, transparency laid on white; `InputError` if it can't be read."
+    "The image as RGB, turned as its EXIF says, transparency laid on white; raise `InputError` if it can't be read."
     try:
         with warnings.catch_warnings(), _Opened(path) as image:
             warnings.simplefilter('ignore')  # odd EXIF: what matters is an error
@@ -156,7 +156,7 @@ def read_image(
 def image_size(
     path: Path | str,  # an image file
 ) -> tuple[int, int]:  # (width, height) of what `read_image` gives
-    "The size of an image, from the head of its file; `InputError` if it can't be read."
+    "The size of an image, from the head of its file; raise `InputError` if it can't be read."
     try:
         with warnings.catch_warnings(), _Opened(path) as image:
             warnings.simplefilter('ignore')
@@ -223,7 +223,7 @@ def find_images(
 
 
 def _is_text(name):
-    "Whether a file's name can be written as UTF-8."
+    "Return whether a file's name can be written as UTF-8."
     try:
         name.encode()
         return True

@@ -69,7 +69,7 @@ class ImageSet:
         return replace(self, names=pick(self.names), files=pick(self.files), labels=self.labels[list(indices)])
 
     def mask(self, i: int) -> np.ndarray:  # (H, W) uint8: 0 background, 1..C, 255 void
-        "The true mask of image `i`; `InputError` if it is missing, of another size, or has an id no class has."
+        "The true mask of image `i`; raise `InputError` if it is missing, of another size, or has an id no class has."
         path = self.mask_path(i)
         if path is None:
             raise InputError(f'{self.root}: has no masks; put them in its folder masks, named as the images, as .png')
@@ -141,7 +141,7 @@ def class_names(
 
 # %% ../../nbs/4_data/04_image_folders.ipynb #0bca9a9e
 def _check_tags(tags, known, path):
-    "`InputError` at the first tag that is not among the `known` classes."
+    "Raise `InputError` at the first tag that is not among the `known` classes."
     every = set(known)
     own = ' (VOC\'s, as the folder has VOC\'s layout; list your own in classes.txt)' if known == VOC_CLASSES else ''
     for image, ts in tags.items():
@@ -158,7 +158,7 @@ def _check_tags(tags, known, path):
 def read_list(
     path: Path | str,  # text file, one image name a line, with or without suffix
 ) -> list[str]:  # names without suffix
-    "The names in a list file; `InputError` if it is missing or empty, or has a name twice."
+    "The names in a list file; raise `InputError` if it is missing or empty, or has a name twice."
     if not Path(path).is_file():
         raise InputError(f'{path}: no such list of images')
     names = [stem(l.strip()) for l in read_text(path).split('\n') if l.strip()]
@@ -169,7 +169,7 @@ def read_list(
 
 
 def _refuse_twice(names, path):
-    "`InputError` if a list has a name twice."
+    "Raise `InputError` if a list has a name twice."
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise InputError(f'{path}: {twice[0]!r} is listed twice; keep one line an image')
 
@@ -224,7 +224,7 @@ def read_folder(
     classes: Sequence[str] = (),  # chosen classes; the others become background; none = all
     names: Path | str = '',  # list file, relative to `root` or not; none = every image in the table
 ) -> ImageSet:
-    "A folder of images and tags, in the project's or in VOC's layout; `InputError` names what is wrong."
+    "A folder of images and tags, in the project's or in VOC's layout; an `InputError` names what is wrong."
     root = Path(root)
     if not root.is_dir():
         raise InputError(f'{root}: no such folder')
@@ -271,7 +271,7 @@ def _missing(root, files):
 
 
 def _meant(root, missing):
-    "For each missing file the one that is meant; `InputError` if that isn't clear."
+    "For each missing file the one that is meant; raise `InputError` if that isn't clear."
     folder = image_folder(root)
     there = [(folder.relative_to(root) / f).as_posix() for f in find_images(folder)[0]]
     lookup = Lookup(f for f in there if f.partition('/')[0] not in MASK_FOLDERS)
@@ -379,7 +379,7 @@ def read_photographs(
     root: Path | str,  # folder of image files, its subfolders count; or one image
     classes: Sequence[str],  # of the network
 ) -> tuple[ImageSet, dict[str, str]]:  # without tags and masks; files that are left out -> why
-    "All images of a folder, by name; `InputError` if there are none."
+    "All images of a folder, by name; raise `InputError` if there are none."
     root = Path(root)
     if root.is_file():
         root, files, left_out = root.parent, [root.name], {}

@@ -47,7 +47,7 @@ def _rows(path):
 
 # %% ../../nbs/4_data/02_tags.ipynb #a6466d73
 def _image_name(image, where):
-    "The name of an image as the rest of the program knows it; `InputError` if it can't be one."
+    "The name of an image as the rest of the program knows it; raise `InputError` if it can't be one."
     if not image:
         raise InputError(f'{where}: no image name')
     if not re.fullmatch(r'[\w -]+(\.\w+)?', image):  # most names need no closer look
@@ -121,7 +121,7 @@ def _plain_tags(cell, separator, known):
 
 # %% ../../nbs/4_data/02_tags.ipynb #295bc071
 def _check_parts(tags, separator, known, lines, path):
-    "`InputError` where a tag looks like several."
+    "Raise `InputError` where a tag looks like several."
     alone = {t for ts in tags.values() for t in ts}
     for image, ts in tags.items():
         for t in ts:
@@ -138,7 +138,7 @@ def _check_parts(tags, separator, known, lines, path):
 
 
 def _check_apart(tags, path):
-    "`InputError` if two words are together, in one order, in each of three or more images that have either."
+    "Raise `InputError` if two words are together, in one order, in each of three or more images that have either."
     count, pairs = Counter(t for ts in tags.values() for t in ts), Counter()
     for ts in tags.values():
         pairs.update(zip(ts, ts[1:]))
@@ -155,7 +155,7 @@ def read_tags(
     path: Path | str,  # a CSV file with the columns image, tags
     known: Sequence[str] = (),  # names of classes, if they are known; they may have blanks
 ) -> dict[str, tuple[str, ...]]:  # file name -> its tags, in the order of the file
-    "The tags of every image in `path`; `InputError` with the line of what is wrong."
+    "The tags of every image in `path`; raise `InputError` with the line of what is wrong."
     if not Path(path).is_file():
         raise InputError(f'{path}: no such file; write one with the columns image,tags')
     rows, known, tags, lines = [r for r in _rows(path) if r[1] or r[2]], set(known), {}, {}

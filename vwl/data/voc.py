@@ -67,7 +67,7 @@ def find_sbd(
 
 
 def _whole(folder, lists, *files):
-    "Whether the lists are there and every file on them."
+    "Return whether the lists are there and every file on them."
     return (
         folder is not None
         and all((folder / l).is_file() for l in lists)
@@ -100,7 +100,7 @@ def _LIST(name):
 def sbd_mask(
     path: Path | str,  # a `.mat` file of SBD's folder `cls`
 ) -> np.ndarray:  # (H, W) uint8 ids 0..20
-    "The class ids of an SBD file; `InputError` if it is damaged."
+    "The class ids of an SBD file; raise `InputError` if it is damaged."
     try:
         with open(path, 'rb') as f:
             mask = scipy.io.loadmat(f, variable_names=['GTcls'])['GTcls'][0, 0]['Segmentation'].astype(np.uint8)
@@ -144,7 +144,7 @@ def read_size(
 def box_tags(
     path: Path | str,  # an XML file of VOC's folder `Annotations`
 ) -> tuple[str, ...]:  # in the order of `VOC_CLASSES`
-    "The classes of an image's boxes; `InputError` if the file is damaged or names another class."
+    "The classes of an image's boxes; raise `InputError` if the file is damaged or names another class."
     try:
         found = {o.findtext('name') for o in xml.etree.ElementTree.fromstring(Path(path).read_bytes()).iter('object')}
     except FileNotFoundError:
@@ -188,7 +188,7 @@ def prepare_voc(
     subset: bool = False,  # a part of the data set is meant: counts and sums aren't checked
     workers: int = 0,  # processes
 ) -> Path:  # the folder for `vwl run`
-    "Masks, lists and tags beside VOC's images. What is there already is kept; `InputError` names what is missing."
+    "Masks, lists and tags beside VOC's images. What is there already is kept; an `InputError` names what is missing."
     root = Path(root)
     _get(root, download, subset)
     voc = find_voc(root)
@@ -235,7 +235,7 @@ def _get(root, download, subset):
 
 
 def _aug_given(voc):
-    "Whether somebody's SegmentationClassAug is there and nothing of ours."
+    "Return whether somebody's SegmentationClassAug is there and nothing of ours."
     return (
         voc is not None
         and (voc / 'SegmentationClassAug').is_dir()
@@ -244,7 +244,7 @@ def _aug_given(voc):
 
 
 def _masks_there(root):
-    "Whether the masks don't need SBD any more."
+    "Return whether the masks don't need SBD any more."
     voc = find_voc(root)
     return _aug_given(voc) or _whole(voc, [AUG, _LIST('val')], 'SegmentationClassAug/{}.png')
 
@@ -293,7 +293,7 @@ def _masks(root, voc, train, val, workers):
 
 
 def _check_mask(item):
-    "`InputError` if one mask of a given SegmentationClassAug isn't what it should be."
+    "Raise `InputError` if one mask of a given SegmentationClassAug isn't what it should be."
     voc, name = item
     path, own = voc / 'SegmentationClassAug' / f'{name}.png', voc / 'SegmentationClass' / f'{name}.png'
     mask = load_label(path)

@@ -65,7 +65,7 @@ def check_submission(
     images: ImageSet,  # the test set
     competition: str = 'comp6',  # 'comp5' or 'comp6'
 ):
-    "`InputError` unless every test image has its palette PNG of ids 0..20 at its size and nothing else is there."
+    "Raise `InputError` unless every test image has its palette PNG of ids 0..20 at its size and nothing else is there."
     wanted, wrong = (
         {_member(competition, n): i for i, n in enumerate(images.names)},
         lambda what: InputError(f'{path}: {what}; write it again with vwl submit'),

@@ -28,7 +28,7 @@ def save_arrays(
 def load_arrays(
     path: Path | str,  # an `.npz` file
 ) -> dict[str, np.ndarray]:
-    "All arrays of `path`; `InputError` if the file is missing, cut short, or holds pickled objects."
+    "All arrays of `path`; raise `InputError` if the file is missing, cut short, or holds pickled objects."
     try:
         with np.load(path, allow_pickle=False) as z:
             arrays = {k: z[k] for k in z.files}
@@ -76,7 +76,7 @@ def load_label(
     path: Path | str,  # a palette or grey PNG, or a coloured one with `colours`
     colours: dict[tuple[int, int, int], int] | None = None,  # (red, green, blue) -> id, of masks that are painted
 ) -> np.ndarray:  # (H, W) uint8 ids
-    "The ids of a label image; `InputError` if the file is missing, damaged, or painted in colours that aren't known."
+    "The ids of a label image; raise `InputError` if the file is missing, damaged, or painted in unknown colours."
     try:
         with Image.open(path) as image:
             if image.format == 'JPEG':

@@ -40,7 +40,7 @@ def atomic_path(
 def read_text(
     path: Path | str,  # a text file
 ) -> str:
-    "The text of a UTF-8 or UTF-16 file; `InputError` if it is missing or in another encoding."
+    "The text of a UTF-8 or UTF-16 file; raise `InputError` if it is missing or in another encoding."
     try:
         raw = Path(path).read_bytes()
     except (FileNotFoundError, IsADirectoryError):
@@ -64,7 +64,7 @@ def write_json(
 def read_json(
     path: Path | str,  # file to read
 ):
-    "The value stored in `path`; `InputError` if it is missing or not JSON."
+    "The value stored in `path`; raise `InputError` if it is missing or not JSON."
     try:
         value = json.loads(text := Path(path).read_text(encoding='utf-8'))
         if '\\u' in text:
@@ -81,7 +81,7 @@ def read_json(
 def is_file(
     path: Path,  # any name, one that no file can have too
 ) -> bool:
-    "Whether a file is there."
+    "Return whether a file is there."
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -17,7 +17,7 @@ def can_reach(
     address: str,  # https://...
     seconds: float = 10.0,  # after which it can't
 ) -> bool:
-    "Whether a server answers, with whatever answer."
+    "Return whether a server answers, with whatever answer."
     try:
         urllib.request.urlopen(urllib.request.Request(address, method='HEAD'), timeout=seconds).close()
     except urllib.error.HTTPError:

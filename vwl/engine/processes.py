@@ -175,7 +175,7 @@ def pick_device(
 def has_bfloat16(
     device: str = 'cpu',  # torch device
 ) -> bool:
-    "Whether a device computes with bfloat16 itself."
+    "Return whether a device computes with bfloat16 itself."
     if torch.device(device).type == 'cuda':
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, 'get_capabilities') else {}  # of newer versions

@@ -189,7 +189,7 @@ class TrainingState:
         self,
         terms: list[dict[str, Tensor]],  # of some steps: scalars on the device
     ):
-        "Fetch losses and add them to those of the epoch, over all processes; `InputError` if one is not finite."
+        "Fetch losses and add them to those of the epoch, over all processes; raise `InputError` if one is not finite."
         values = world().all_reduce(torch.stack([torch.stack([v.double() for v in t.values()]) for t in terms]))
         for row in values.tolist():
             for name, value in zip(terms[0], row):
@@ -259,7 +259,7 @@ class Trainer(TrainingState):
         ),  # wraps the batches, e.g. in a progress bar
         save: Callable[[], None] | None = None,  # called after each step but the last
     ) -> dict[str, float]:  # mean of each loss term
-        "One epoch, or the rest of it; adds its mean losses to `history`. `InputError` if a loss is not finite."
+        "One epoch, or the rest of it; adds its mean losses to `history`. Raise `InputError` if a loss is not finite."
         begun, waiting = self.epoch * self.each, []
         end = min(begun + self.each, self.last_step)
         batches = self.stream.between(self.done, end)

@@ -360,7 +360,7 @@ def build_backbone(
     style: str = 'torchvision',  # of a ResNet's weights, a key of `STYLES`
     flag: str = '--weights',  # the option that weights come from, for messages
 ) -> Backbone:
-    "A backbone by name; `InputError` if there is none of that name or its weights can't be had."
+    "A backbone by name; raise `InputError` if there is none of that name or its weights can't be had."
     read = STYLES[style].read
     state = None if weights in ('imagenet', 'none') else read(weights)
     ours = {k.removeprefix('backbone.'): v for k, v in (state or {}).items() if k.startswith('backbone.stages.')}

@@ -215,7 +215,7 @@ def load_segmentation(
     device: str = 'cpu',  # torch device
     fold: bool = False,  # to predict with and no more: `fold_batchnorm` holds
 ) -> DeepLabV2:  # in evaluation mode
-    "A trained network; `InputError` if the file is another network's or has other classes."
+    "A trained network; raise `InputError` if the file is another network's or has other classes."
     state = read_weights(path)
     found = {v.shape[0] for k, v in state.items() if k.startswith('aspp.') and k.endswith('bias')}
     if found and found != {n_classes}:

@@ -96,7 +96,7 @@ def _sizes(net, side=224):
 
 # %% ../../nbs/1_method/08_timm_backbones.ipynb #d10b58e8
 def _import_timm():
-    "The library; `InputError` if it isn't installed."
+    "The library; raise `InputError` if it isn't installed."
     try:
         import timm
     except ImportError:
@@ -204,7 +204,7 @@ def timm_backbone(
     precision: str = 'float32',  # see `Backbone`
     flag: str = '--weights',  # the option that weights come from, for messages
 ) -> TimmBackbone:
-    "A backbone of timm; `InputError` if there is none of that name, or it can't be one, or its weights can't be had."
+    "A backbone of timm; raise `InputError` if no such one is there, it can't be one, or its weights can't be had."
     net, found = _create(name, output_stride, dilated)
     if found[-1][1] > output_stride:
         strides = sorted({s for _, s in found})

@@ -20,7 +20,7 @@ HELD_UNDER = ('state_dict', 'model_state_dict', 'model', 'network')  # names of 
 def read_weights(
     path: Path | str,  # .safetensors, or a PyTorch file of tensors
 ) -> dict[str, Tensor]:
-    "Named float32 tensors; `InputError` if the file can't be read. Never unpickles code."
+    "Named float32 tensors; raise `InputError` if the file can't be read. Never unpickles code."
     path = Path(path)
     if not path.is_file():
         raise InputError(f'{path}: no such weights file')
@@ -101,7 +101,7 @@ def load_weights(
     spare: tuple[str, ...] = CLASSIFIER,  # names that may be missing or left over begin so
     state: dict[str, Tensor] | None = None,  # what the file holds, if it was read before
 ):
-    "Fill `net` from a file; `InputError` if the file belongs to another network."
+    "Fill `net` from a file; raise `InputError` if the file belongs to another network."
     state, own = read_weights(path) if state is None else state, net.state_dict()
     if 'conv_stem.weight' in state and 'features.0.0.weight' in own:
         state = {_mobilenet_name(k): v for k, v in state.items()}
@@ -129,7 +129,7 @@ def load_weights(
 def caffe_weights(
     path: Path | str,  # see `read_weights`
 ) -> dict[str, Tensor]:  # under torchvision's names, without the last layer
-    "DeepLab's converted weights; `InputError` if the file holds something else."
+    "DeepLab's converted weights; raise `InputError` if the file holds something else."
     state = {re.sub(r'^(base|scale|Scale)\.', '', k): v for k, v in read_weights(path).items()}
     if any(k.startswith('backbone.') for k in state):
         return state  # a network trained here

@@ -107,7 +107,7 @@ def import_cams(
 
 
 def _published(run, images, i, folder, trusted):
-    "(maps, keys, size) of one image; `InputError` if they aren't those of its tags."
+    "(maps, keys, size) of one image; raise `InputError` if they aren't those of its tags."
     path, size = (
         folder / f'{images.names[i]}.npy',
         working_size(*images.image(i).size[::-1], run.recipe.images.cam_long_side),

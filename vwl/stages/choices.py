@@ -34,7 +34,7 @@ class Facts:
 
     @property
     def few(self) -> bool:
-        "Whether a class has fewer than 40 photographs on average."
+        "Return whether a class has fewer than 40 photographs on average."
         return self.images < 40 * self.classes
 
 
@@ -86,7 +86,7 @@ def _between(low, value, high):
 
 
 def _is_resnet(amount, given):
-    "Whether the network is of the family that the published settings were made for."
+    "Return whether the network is of the family that the published settings were made for."
     return given.get('backbone', amount.backbone).startswith('resnet')
 
 # %% ../../nbs/5_program/24_settings_by_rule.ipynb #c0114aaa

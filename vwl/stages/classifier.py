@@ -30,7 +30,7 @@ def classifier_trainer(
     machine: Machine = Machine(),  # where it runs, with how many processes
     weights: str | None = None,  # initial weights of the backbone; None = the recipe's
 ) -> Trainer:
-    "Algorithm 1 over a set of images; `InputError` where training can't learn anything or can't begin."
+    "Algorithm 1 over a set of images; raise `InputError` where training can't learn anything or can't begin."
     r = recipe
     torch.manual_seed(r.images.seed)
     net = to_device(Classifier(r, len(images.classes), weights), r, machine.torch_device)
@@ -49,7 +49,7 @@ def classifier_trainer(
 
 
 def _check_trainable(r, images, backbone):
-    "`InputError` if images or crops can't teach anything."
+    "Raise `InputError` if images or crops can't teach anything."
     if base_rate_loss(torch.from_numpy(images.labels)) < 1e-3:
         raise InputError(
             f'{images.root}: every image has the same tags, so there is nothing to tell apart; add images with '

@@ -41,7 +41,7 @@ def file_states(run, paths):
 
 # %% ../../nbs/5_program/12_manifest.ipynb #c1ff836a
 def intact(run, paths):
-    "Whether each of some files of one stage is there as it was written; says which are damaged."
+    "Return whether each of some files of one stage is there as it was written; says which are damaged."
     paths, same = itertools.tee(paths)
     for path, state in zip(paths, file_states(run, same)):
         if state == 'damaged':
@@ -67,7 +67,7 @@ def write_stage_manifest(run, stage):
 
 
 def require_intact(run, paths, command):
-    "`InputError` if any of these files of one stage is damaged."
+    "Raise `InputError` if any of these files of one stage is damaged."
     paths, same = itertools.tee(paths)
     damaged = [p for p, state in zip(paths, file_states(run, same)) if state == 'damaged']
     if damaged:

@@ -125,8 +125,8 @@ def predict_set(
     machine: Machine = Machine(),  # where it runs, with how many processes
     unread: dict[str, str] | None = None,  # gets file -> reason of images that can't be read; None = one ends it
 ) -> Run:  # a run on these images whose `prediction` paths lead to the masks
-    """Masks of any images into `out/predictions/`; `InputError` if those of another network are there. The mask of an
-    image that has changed since is made again.
+    """Masks of any images into `out/predictions/`; raise `InputError` if those of another network are there. The mask
+    of an image that has changed since is made again.
     """
     out = Path(out)
     there, r, weights = replace(run.with_images(images), folder=out), run.recipe, run.network('segmentation')

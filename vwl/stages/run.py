@@ -190,7 +190,7 @@ def _as_flag(name, value):
 
 
 def _check_same(path, old, new, replaced):
-    "`InputError` if a folder's run is another one, or if images it learns from are `replaced`."
+    "Raise `InputError` if a folder's run is another one, or if images it learns from are `replaced`."
     before, now = (preset('paper', **described['recipe']) for described in (old, new))
     changed = [name for name, value in now.flat().items() if before[name] != value]
     some = '; '.join(f'{k} {before[k]!r} -> {now[k]!r}' for k in changed[:6])
@@ -227,7 +227,7 @@ def _check_same(path, old, new, replaced):
 
 # %% ../../nbs/5_program/11_run_folder.ipynb #7fbcc7ea
 def stored_recipe(folder):
-    "What `recipe.json` of a run holds, with its recipe; `InputError` if it isn't what was written."
+    "What `recipe.json` of a run holds, with its recipe; raise `InputError` if it isn't what was written."
     path = Path(folder) / 'recipe.json'
     stored = read_json(path)
     try:
@@ -264,7 +264,7 @@ def make_run(
     out: Path | str,  # run folder, made if it isn't there
     recipe: Recipe,  # all settings
 ) -> Run:
-    "A run of `recipe` on `data` in `out`, new or begun before; `InputError` if `out` holds another one."
+    "A run of `recipe` on `data` in `out`, new or begun before; raise `InputError` if `out` holds another one."
     out = Path(out)
     refiner_of(recipe)
     files = {k: recipe[k] for k in FILES}
@@ -324,7 +324,7 @@ class ExportedNetwork(Run):
 def is_exported(
     folder: Path | str,
 ) -> bool:
-    "Whether a folder is that of an exported network, not of a run."
+    "Return whether a folder is that of an exported network, not of a run."
     return (Path(folder) / 'config.json').is_file() and not (Path(folder) / 'recipe.json').is_file()
 
 
@@ -351,7 +351,7 @@ def open_network(
 
 
 def _stored_network(folder):
-    "What `config.json` of an exported network holds; `InputError` if it isn't one that can be read."
+    "What `config.json` of an exported network holds; raise `InputError` if it isn't one that can be read."
     path = folder / 'config.json'
     stored = read_json(path)
     if not isinstance(stored, dict) or stored.get('library') != 'vwl':
@@ -370,7 +370,7 @@ def _stored_network(folder):
 
 
 def _from_hub(name):
-    "The folder of a network that was downloaded from the Hub; `InputError` if it can't be had."
+    "The folder of a network that was downloaded from the Hub; raise `InputError` if it can't be had."
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -383,7 +383,7 @@ def _from_hub(name):
 
 
 def _stored(folder):
-    "What `recipe.json` holds; `InputError` if there is no run."
+    "What `recipe.json` holds; raise `InputError` if there is no run."
     if not (Path(folder) / 'recipe.json').is_file():
         raise InputError(f'{folder}: no run there (no recipe.json); start one with: vwl run FOLDER --out {folder}')
     return stored_recipe(folder)

@@ -131,7 +131,7 @@ def require_sound_masks(
     run: Run,  # of any images
     machine: Machine = Machine(),  # with how many processes
 ):
-    "Look at all masks that a run scores or learns from; `InputError` if they can't be used or can't be meant so."
+    "Look at all masks that a run scores or learns from; raise `InputError` if they can't be used or meant so."
     sets = {'scored': run.scored, 'val': run.val} | (
         {'train': run.train} if LABELS[run.recipe.segmentation.labels].masks else {}
     )

@@ -81,7 +81,7 @@ class MixedLabels:
 
 
 def _labels_to_learn(run):
-    "i -> label of training image i, by `seg_labels`; `InputError` if some are not there."
+    "i -> label of training image i, by `seg_labels`; raise `InputError` if some are not there."
     labels, images = LABELS[run.recipe.segmentation.labels], run.train
     masked = images.masked() if labels.masks else []
     if labels.masks and not masked:

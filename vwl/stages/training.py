@@ -48,7 +48,7 @@ def _save_state(run, checkpoint, trainer):
 
 
 def resume(trainer, checkpoint):
-    "Load a checkpoint; `InputError` if it is damaged."
+    "Load a checkpoint; raise `InputError` if it is damaged."
     try:
         trainer.load_state(checkpoint.read_bytes())
     except Exception as e:
@@ -100,7 +100,7 @@ def save_network(run, stage, trainer, **more):
 
 
 def is_trained(run, stage):
-    "Whether a stage's network is there; if so, all that its training needed is put away."
+    "Return whether a stage's network is there; if so, all that its training needed is put away."
     world().barrier()  # until what was to be written is
     there = all(intact(run, [run.network(stage)]))
     world().barrier()  # until all have looked
