@@ -1440,6 +1440,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'vwl/stages/predictions.py')},
             'vwl.stages.pseudo_labels': { 'vwl.stages.pseudo_labels._load_refiner': ( '5_program/pseudo_labels.html#_load_refiner',
                                                                                       'vwl/stages/pseudo_labels.py'),
+                                          'vwl.stages.pseudo_labels._refine_here': ( '5_program/pseudo_labels.html#_refine_here',
+                                                                                     'vwl/stages/pseudo_labels.py'),
                                           'vwl.stages.pseudo_labels._store': ( '5_program/pseudo_labels.html#_store',
                                                                                'vwl/stages/pseudo_labels.py'),
                                           'vwl.stages.pseudo_labels.check_refined': ( '5_program/pseudo_labels.html#check_refined',

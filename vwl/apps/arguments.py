@@ -244,6 +244,7 @@ class DemoArgs:
     command: ClassVar[str] = 'demo'
     out: str = 'runs/demo'  # folder for pictures, runs and report
     seed: int = 1  # of pictures and training
+    precision: Literal['auto', 'float32', 'bfloat16'] = 'auto'  # auto = bfloat16 if the machine has it, for speed
     machine: OmitArgPrefixes[MachineArgs] = field(default_factory=MachineArgs)
 
 # %% ../../nbs/5_program/27_arguments_of_commands.ipynb #cf5dc4ba

@@ -416,7 +416,8 @@ def demo(args: DemoArgs):
     "The demo."
     from vwl.apps.demo import run_demo
 
-    runs = run_demo(args.out, args.seed, machine_of(args))
+    settings = {} if args.precision == 'auto' else dict(precision=args.precision)
+    runs = run_demo(args.out, args.seed, machine_of(args), **settings)
     finish(runs, Path(args.out) / 'report.html', args, list(runs)[-2])
 
 # %% ../../nbs/5_program/28_commands.ipynb #c2425aaa

@@ -58,22 +58,24 @@ def check_refined(
 
 # %% ../../nbs/5_program/19_pseudo_labels.ipynb #cc9e3394
 def _load_refiner(run, device):
-    "The refiner of one image that a run's recipe names, and the stride of the maps that it takes."
+    "What makes the pseudo label of an image, and its instances, with the refiner that a run's recipe names."
     row, more, stride = refiner_of(run.recipe), {}, 1
     if row.network:
         more['network'] = STAGES[row.network].load(f'load_{row.network}')(run, device)
         stride = more['network'].stride
     function = row.load()
 
-    def refine(image, cams, keys):
-        refined = function(image, cams, keys, background=run.recipe.refiner.background, device=device, **more)
+    def refine(one, image):
+        size = image.shape[:2]
+        maps, keys = load_cams(one.cam_path(one.scored.names[0]), size, tuple(-(-s // stride) for s in size))
+        refined = function(image, maps, keys, background=run.recipe.refiner.background, device=device, **more)
         label, found = refined if isinstance(refined, tuple) else (refined, None)
-        check_refined(run.recipe.refiner.kind, label, image.shape[:2], keys)
+        check_refined(run.recipe.refiner.kind, label, size, keys)
         return label, found
 
-    return refine, stride
+    return refine
 
-
+# %% ../../nbs/5_program/19_pseudo_labels.ipynb #b062958c
 def _store(item):
     """Store the pseudo label of an image, and its instances, if there are any, at the photograph's size. Runs in a
     worker process.
@@ -84,6 +86,17 @@ def _store(item):
         masks = np.asarray(Image.fromarray(found.masks).resize(size, Image.Resampling.NEAREST))
         log_file(run, save_arrays(run.instances_path(name), masks=masks, keys=found.keys, scores=found.scores))
     save_mask(run, run.pseudo_label_path(name), label, size)
+
+
+_HELD = {}  # of a worker process: run folder -> its refiner, loaded once
+
+
+def _refine_here(run):
+    "Make and store the pseudo label of a run's one image on the CPU. Runs in a worker process."
+    if run.folder not in _HELD:
+        _HELD[run.folder] = _load_refiner(run, 'cpu')
+    size, (image,) = read_working_image(run)
+    _store((run, *_HELD[run.folder](run, image), size))
 
 
 def make_pseudo_labels(
@@ -102,13 +115,15 @@ def make_pseudo_labels(
     readers = machine.workers // 2  # the others write
 
     def refined():
-        refine, stride = _load_refiner(run, machine.torch_device)
-        for i, (full_size, (image,)) in zip(left, over_images(read_working_image, todo, left, readers)):
-            one, size = todo.single_image(i), image.shape[:2]
-            maps = load_cams(run.cam_path(one.scored.names[0]), size, tuple(-(-s // stride) for s in size))
-            yield one, *refine(image, *maps), full_size
+        refine = _load_refiner(run, machine.torch_device)
+        for i, (size, (image,)) in zip(left, over_images(read_working_image, todo, left, readers)):
+            one = todo.single_image(i)
+            yield one, *refine(one, image), size
 
-    if left:
-        for _ in parallel_map(_store, refined(), min(machine.workers - readers, len(left)), run.folder):
-            pass
+    if machine.workers and machine.torch_device == 'cpu':
+        done = over_images(_refine_here, todo, left, machine.workers)
+    else:
+        done = parallel_map(_store, refined(), min(machine.workers - readers, len(left)), run.folder) if left else ()
+    for _ in done:
+        pass
     write_stage_manifest(run, 'pseudo_labels')
