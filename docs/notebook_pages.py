@@ -13,6 +13,7 @@ from pathlib import Path
 from docutils import nodes
 from fastcore.docments import DocmentTbl
 from sphinx.addnodes import pending_xref
+import colab
 
 MENTION = re.compile(r'\b(?:Eq\.|Equations?)\s(?:\(\d+\)(?:(?:-|, | and | or )\(\d+\))*|\d+(?:-\d+)?)')
 
@@ -117,8 +118,8 @@ def arguments(node, skip=False):
     return f'({ast.unparse(args)})'
 
 
-def render(notebook, page):
-    "A notebook as the site shows it."
+def render(notebook, page, url=''):
+    "A notebook as the site shows it; with the repository's address, it can be opened in Colab."
     cells, prose = [], page.title
     for cell in notebook['cells']:
         if cell['cell_type'] == 'markdown':
@@ -153,6 +154,8 @@ def render(notebook, page):
                 entries = [current(module), *entries, current(page.module)]
             if entries:
                 cells.append(markdown('\n\n'.join(entries)))
+    if url:
+        cells.insert(1, markdown(f'[Open in Colab]({colab.link(url, page.doc)})'))
     return notebook | {'cells': [cell | {'id': f'cell-{i}'} for i, cell in enumerate(cells)]}
 
 
@@ -328,7 +331,7 @@ def collect(app):
 def read(app, doc, source):
     "Notebooks become pages; the home page gets the sidebar, the reference pages their tables."
     if (Path(app.srcdir) / f'{doc}.ipynb').exists():
-        source[0] = json.dumps(render(json.loads(source[0]), app.pages[doc]))
+        source[0] = json.dumps(render(json.loads(source[0]), app.pages[doc], colab.address()))
     if doc == 'index':
         source[0] += '\n\n' + toctrees(app.parts, app.pages)
     if doc == 'equations':

@@ -68,6 +68,7 @@ LISTS = dict(  # (network, experiments, rows, seeds, fields), in the order in wh
         ('efficientnet_lite0', ['table4'], ('HP + VWL-L',), 1, GENTLE),
         *(('mobilenet_v2', [table], rows, 1, {}) for table, rows in OBJECTS.items()),
         ('resnet50_c4', ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 1, {}),
+        ('densenet169', ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 1, dict(epochs=8)),
         ('mobilenet_v2', ['table4'], (*HEADLINE, 'VWL-L without HP'), 3, {}),
     ],
     whole=[(network, MAPS, ROWS, 3, fields) for network in ('mobilenet_v2', 'densenet169') for fields in ({}, TWICE)],

@@ -57,6 +57,33 @@ def test_survey(notebook):
     assert pages.span({1, 2, 3, 5, 7, 8}) == '1–3, 5, 7–8'
 
 
+def test_colab(notebook, tmp_path, monkeypatch):
+    "With an address, a page has a link to Colab, and its notebook a hidden cell that sets it up there and only there."
+    import colab
+
+    path, url, ran = tmp_path / '02_pooling.ipynb', 'https://github.com/someone/vwl', []
+    path.write_text(json.dumps(notebook))
+    assert colab.prepare(path, 'nbs/1_method', url) and not colab.prepare(path, 'nbs/1_method', url)
+    title, setup, *rest = json.loads(path.read_text())['cells']
+    assert [title, *rest] == notebook['cells']
+    code = ''.join(setup['source'])
+    monkeypatch.setattr(subprocess, 'run', lambda command, check: ran.append(command))
+    monkeypatch.setattr('os.chdir', ran.append)
+    exec(code, {})
+    assert not ran
+    monkeypatch.setitem(sys.modules, 'google.colab', SimpleNamespace())
+    exec(code, {})
+    assert url in ran[0] and ran[1][-1] == '/content/vwl' and ran[2] == '/content/vwl/nbs/1_method'
+    page = pages.survey('nbs/1_method/02_pooling', json.loads(path.read_text()))
+    shown = [c['source'] for c in pages.render(json.loads(path.read_text()), page, url)['cells']]
+    where = 'https://colab.research.google.com/github/someone/vwl/blob/main/nbs/1_method/02_pooling.ipynb'
+    assert shown[1] == f'[Open in Colab]({where})' and not any('google.colab' in text for text in shown)
+    (tmp_path / 'settings.ini').write_text('[DEFAULT]\ngit_url = https://example.org/vwl\n')
+    with pytest.raises(SystemExit, match='must be https://github.com/OWNER/NAME'):
+        colab.address(tmp_path / 'settings.ini')
+    assert colab.address() == '' or colab.address().startswith('https://github.com/')
+
+
 def test_render(notebook):
     "Nothing hidden, no directives; targets at equations, entries after definitions, words for every picture."
     cells = pages.render(notebook, pages.survey('nbs/04', notebook))['cells']
