@@ -406,5 +406,5 @@ def fold_batchnorm(
     from torch.fx.proxy import TraceError
 
     for i, stage in enumerate(net.backbone.stages):
-        with contextlib.suppress(TraceError):
+        with contextlib.suppress(TraceError, TypeError, RuntimeError):  # how torch.fx gives up
             net.backbone.stages[i] = fuse(stage)
