@@ -24,7 +24,7 @@ from vwl.affinity import pair_labels, path_offsets, random_walk, search_paths
 from vwl.crf import dense_crf, named_crf
 from vwl.data.crops import training_crop
 from vwl.data.image_files import read_image
-from vwl.engine.files import write_json
+from vwl.engine.files import read_json, write_json
 from vwl.engine.settings import preset
 from vwl.engine.trainer import sgd
 from vwl.metrics import class_iou, mean_iou, sweep_thresholds, threshold_histogram
@@ -359,9 +359,11 @@ def main():
     for name in args.rows:
         rows[name] = r = measure(ROWS[name], files, args.repeats)
         print(f'{name:40} {r["published"]:9.4f} {r["ours"]:7.4f} {r["ratio"]:7.2f}  {r["apart"]:.1e}', flush=True)
+        r['repeats'] = args.repeats
     if args.out:
-        command = f'python benchmarks/side_by_side.py FOLDER --repeats {args.repeats}'
-        write_json(args.out, dict(command=command, torch=torch.__version__, rows=rows))
+        before = read_json(args.out)['rows'] if args.out.exists() else {}  # rows that were not measured now stay
+        command = 'python benchmarks/side_by_side.py FOLDER'
+        write_json(args.out, dict(command=command, torch=torch.__version__, rows=before | rows))
 
 
 if __name__ == '__main__':
