@@ -224,6 +224,7 @@ def summary_lines(
         for m in MEASURED
         if m.base == objects.base and not m.again and m != objects and (d := judge(words, m, stored))
     }
+    points = ', '.join(f'{name} {difference}' for name, difference in others.items())
     from_masks = ', '.join(f'{n} masks {100 * _few_masks(stored, n)[1]:.1f}' for n in (10, 50, 200))
     return [
         f'Hybrid pooling against the average (the paper, on `train`: {100 * pooling.paper():+.1f}): {said[0]} on five '
@@ -232,9 +233,8 @@ def summary_lines(
         f'Visual words on top of it: {said[2]} on the animals (3,131 photographs): a gain is not sure; the paper has '
         f'{100 * words.paper():+.1f}.',
         f'On MSRC (392 photographs) words do harm with MobileNetV2 if their training loss counts fully: {harm}; if it '
-        f'counts a tenth: {tenth}, not sure. With {" and ".join(others)} they change little: '
-        f'{", ".join(others.values())}, none of it sure. By default folders with fewer than 40 photographs a class '
-        'use no words.',
+        f'counts a tenth: {tenth}, not sure. With other networks they change little, none of it sure: {points}. By '
+        'default folders with fewer than 40 photographs a class use no words.',
         f'DeepLabV2 with CRF (mIoU on `val` of MSRC, one run each), from tags of 392 photographs: '
         f'{100 * _few_masks(stored, 10)[0]:.1f}; from a few true masks alone: {from_masks}. That 200 masks are better '
         'is not sure.',

@@ -182,7 +182,7 @@ RULES = (
     Rule(
         'words',
         _words,
-        'on few photographs a class words keep the classifier from learning; thirteen a class as in the paper',
+        'with few photographs words gain nothing, and MobileNetV2 learns less; else 13 a class, as in the paper',
         '7_results/15_few_photographs',
     ),
     Rule(
