@@ -386,8 +386,11 @@ def to_device(
     net: nn.Module,  # with a `Backbone` called `backbone`
     recipe,  # `channels_last`, `compile`
     device: str,  # torch device
+    fold: bool = False,  # for inference alone: the recipe's `fold_batchnorm` holds
 ) -> nn.Module:
     "The network on its device, in its memory order, its backbone's stages compiled if asked for."
+    if fold and recipe.arithmetic.fold_batchnorm:
+        fold_batchnorm(net.eval())
     net.backbone.channels_last = recipe.arithmetic.channels_last
     by_input = net.backbone.wide and torch.device(device).type == 'cpu'  # see `Backbone.in_fast_order`
     last = recipe.arithmetic.channels_last and not by_input

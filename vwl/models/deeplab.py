@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from .backbone import build_backbone, fold_batchnorm, to_device
+from .backbone import build_backbone, to_device
 from .weights import load_weights, read_weights
 from ..pixels import to_tensor
 from ..engine.processes import unwrap, part_sizes, world
@@ -225,7 +225,4 @@ def load_segmentation(
         )
     net = DeepLabV2(recipe.for_inference(), n_classes, 'none')
     load_weights(net, path, spare=(), state=state)
-    net.eval()
-    if fold and recipe.arithmetic.fold_batchnorm:
-        fold_batchnorm(net)
-    return to_device(net, recipe, device)
+    return to_device(net, recipe, device, fold).eval()

@@ -15,7 +15,7 @@ from ..engine.settings import Recipe
 from ..engine.trainer import Trainer
 from ..errors import InputError
 from ..losses import base_rate_loss
-from ..models.backbone import fold_batchnorm, to_device
+from ..models.backbone import to_device
 from ..models.classifier import Classifier
 from ..models.weights import load_weights, read_weights
 from ..models.training import collapse_warning, make_optimizer, train_step
@@ -103,10 +103,7 @@ def load_classifier(
     require_intact(run, [run.weights], 'train DATA --out')
     net = Classifier(run.recipe.for_inference(), len(run.train.classes), weights='none')
     load_weights(net, run.weights, spare=(), state=_today(read_weights(run.weights)))
-    net.eval()
-    if fold and run.recipe.arithmetic.fold_batchnorm:
-        fold_batchnorm(net)
-    return to_device(net, run.recipe, device)
+    return to_device(net, run.recipe, device, fold).eval()
 
 
 def _today(state):
