@@ -145,7 +145,7 @@ def _scores(results, score):
             pass
     return found
 
-
+# %% ../../nbs/7_results/14_claims.ipynb #310c9a01
 GENTLE = dict(word_weight=0.1)  # what words want on few photographs
 MEASURED = (
     Measured('animals, MobileNetV2', 'photographs', 'animals', 'mobilenet_v2', tags='words'),
