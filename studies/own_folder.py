@@ -82,22 +82,28 @@ def _labels(i, run, kind):
     return np.stack([confusion_matrix(label, truth, len(run.scored.classes) + 1) for label in labels])
 
 
-def compare_labels(path, folder):
-    "What labels the maps of a run give, into a JSON file."
-    run, machine = open_run(folder), Machine(workers=2)
-    run = run.with_images(run.train)
+def label_scores(run, machine):
+    "mIoU of each kind of label at each background score, and on how many images: every second one learned from."
+    run, found = run.with_images(run.train), {}
     make_cams(run, machine)
     train_irnet(run, machine)
-    r, found, scored = run.recipe, {}, run.scored.masked()[::2]  # every second one
+    scored = run.scored.masked()[::2]
     for kind in 'threshold', 'crf', 'par', 'irnet':
         total = sum(parallel_map(partial(_labels, run=run, kind=kind), scored, machine.workers))
         found[kind] = [mean_iou(n) for n in total]
         print(kind, [f'{100 * v:.1f}' for v in found[kind]], flush=True)
+    return found, len(scored)
+
+
+def compare_labels(path, folder):
+    "What labels the maps of a run give, into a JSON file."
+    run = open_run(folder)
+    r, (found, scored) = run.recipe, label_scores(run, Machine(workers=2))
     about = dict(
         epochs=r.irnet.epochs, foreground=r.irnet.foreground, background=r.irnet.background, steps=r.walk.steps
     )
     command = 'python studies/own_folder.py RESULTS --labels RUN'
-    write_json(path, dict(command=command, backgrounds=BACKGROUNDS, irnet=about, images=len(scored), miou=found))
+    write_json(path, dict(command=command, backgrounds=BACKGROUNDS, irnet=about, images=scored, miou=found))
 
 
 if __name__ == '__main__':
