@@ -17,7 +17,7 @@ import shutil
 from pathlib import Path
 import torch
 import torch.nn.functional as F
-from vwl.apps.claims import GENTLE
+from vwl.apps.claims import GENTLE, LONGER
 from vwl.apps.compare import draw_figures, load_table
 from vwl.apps.experiments import run_experiments
 from vwl.apps.rows import EXPERIMENTS, HEADLINE, NETWORKS, row_recipe
@@ -64,6 +64,7 @@ LISTS = dict(  # (network, experiments, rows, seeds, fields), in the order in wh
     objects=[
         ('mobilenet_v2', ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 3, {}),
         ('mobilenet_v2', ['table4'], ('HP + VWL-L',), 3, GENTLE),
+        ('mobilenet_v2', ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 3, LONGER),
         ('efficientnet_lite0', ['table4'], ('GAP', 'HP'), 1, {}),
         ('efficientnet_lite0', ['table4'], ('HP + VWL-L',), 1, GENTLE),
         ('efficientnet_lite0', ['table4'], ('HP + VWL-L',), 1, {}),

@@ -87,6 +87,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                              'vwl/apps/claims.py'),
                                  'vwl.apps.claims.StoredFolders.rows': ('7_results/claims.html#storedfolders.rows', 'vwl/apps/claims.py'),
                                  'vwl.apps.claims._covered': ('7_results/claims.html#_covered', 'vwl/apps/claims.py'),
+                                 'vwl.apps.claims._deeplab': ('7_results/claims.html#_deeplab', 'vwl/apps/claims.py'),
                                  'vwl.apps.claims._few_masks': ('7_results/claims.html#_few_masks', 'vwl/apps/claims.py'),
                                  'vwl.apps.claims._has_words': ('7_results/claims.html#_has_words', 'vwl/apps/claims.py'),
                                  'vwl.apps.claims._rows': ('7_results/claims.html#_rows', 'vwl/apps/claims.py'),

@@ -182,7 +182,7 @@ RULES = (
     Rule(
         'words',
         _words,
-        'with few photographs words gain nothing, and MobileNetV2 learns less; else 13 a class, as in the paper',
+        'with few photographs words gain nothing sure and harm a short training; else 13 a class, as in the paper',
         '7_results/15_few_photographs',
     ),
     Rule(
