@@ -65,6 +65,7 @@ LISTS = dict(  # (network, experiments, rows, seeds, fields), in the order in wh
         ('mobilenet_v2', ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 3, {}),
         ('mobilenet_v2', ['table4'], ('HP + VWL-L',), 3, GENTLE),
         ('mobilenet_v2', ['table4'], ('GAP', 'HP', 'HP + VWL-L'), 3, LONGER),
+        ('mobilenet_v2', ['table4'], ('HP + VWL-M',), 1, LONGER),
         ('efficientnet_lite0', ['table4'], ('GAP', 'HP'), 1, {}),
         ('efficientnet_lite0', ['table4'], ('HP + VWL-L',), 1, GENTLE),
         ('efficientnet_lite0', ['table4'], ('HP + VWL-L',), 1, {}),

@@ -226,8 +226,8 @@ def summary_lines(
     pooling, words = CLAIMS[:2]
     said = [judge(c, m, stored) for c, m in ((pooling, animals), (pooling, objects), (words, animals))]
     harm, tenth, late = (judge(words, m, stored) for m in (objects, gentle, longer))
-    trials = [d for m in MEASURED if not m.again and (d := judge(pooling, m, stored))]
-    above = sum(d.verdict == 'seen' for d in trials)
+    pairs = [d for m in MEASURED if not m.again and (d := judge(pooling, m, stored))]
+    above = sum(d.verdict == 'seen' for d in pairs)
     others = {
         m.name.split(', ')[1]: f'{100 * d.mean:+.1f}'
         for m in MEASURED
@@ -238,14 +238,14 @@ def summary_lines(
     return [
         f'Hybrid pooling against the average (the paper, on `train`: {100 * pooling.paper():+.1f}): {said[0]} on five '
         f'animals of VOC, {said[1]} on fourteen objects of MSRC, and {judge(pooling, longer, stored)} there with three '
-        f'times as many epochs. In {above} of {len(trials)} trials, each of a data set with a network, the whole '
-        'interval is above 0.',
+        f'times as many epochs. In {above} of {len(pairs)} pairs of a data set and a network the whole interval is '
+        'above 0.',
         f'Visual words on top of it: {said[2]} on the animals (3,131 photographs): a gain is not sure; the paper has '
         f'{100 * words.paper():+.1f}.',
-        f'On MSRC (392 photographs) words do harm with MobileNetV2 after a short training: {harm} after eight epochs, '
-        f'{tenth} if their loss counts a tenth; after 24 epochs, which are better for each row: {late}. With other '
-        f'networks they change little, none of it sure: {points}. By default folders with fewer than 40 photographs a '
-        'class use no words.',
+        f'On MSRC (392 photographs) with MobileNetV2, words do harm after eight epochs: {harm}. With a tenth of their '
+        f'loss, {tenth}, and after 24 epochs, which are better for each row, {late}, no effect is sure. With other '
+        f'networks the mean changes little, none of it sure: {points}. By default folders with fewer than 40 '
+        'photographs a class use no words.',
         f'DeepLabV2 with CRF (mIoU on `val` of MSRC), from tags of 392 photographs: {_deeplab(stored, "crf")}; from '
         f'their true masks: {_deeplab(stored, "masks")}; from a few true masks alone, one run each: {from_masks}. '
         'Whether 200 masks are better than tags is not sure.',
