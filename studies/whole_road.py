@@ -19,8 +19,7 @@ from vwl.engine.files import read_json, write_json
 from vwl.engine.processes import Machine
 from vwl.engine.workers import print_messages
 from vwl.stages.choices import choose, facts_of
-from vwl.stages.pipeline import run_pipeline
-from vwl.stages.run import open_run
+from vwl.stages.run import make_run, open_run
 from vwl.stages.scores import score_stages
 from vwl.stages.table import stages_until
 
@@ -34,9 +33,10 @@ WAYS = dict(  # what DeepLabV2 learns from -> settings beside the rules
 KINDS = 'cam', 'cam_best', 'crf', 'pseudo', 'segmentation', 'segmentation_crf'
 
 
-def learn_from(folder, machine, way):
-    "DeepLabV2 of a run with other labels: (scores, seconds, losses)."
-    run, started = open_run(folder, **WAYS[way]), time.time()
+def learn_from(folder, machine, recipe, way):
+    "DeepLabV2 of a run with other labels: scores, seconds, losses."
+    rules = {name: recipe[name] for name in ('refiner', 'refiner_background')}  # another way may have changed them
+    run, started = open_run(folder, **rules | WAYS[way]), time.time()
     for stage in stages_until(run.recipe, 'predictions'):
         stage(run, machine)
     found = score_stages(run, machine)
@@ -65,18 +65,19 @@ def main():
     machine, folder = Machine('cpu', args.workers), args.out / f'seed{args.seed}'
     facts = facts_of(read_folder(args.folder, (), LISTS['train_list']), False)
     recipe = choose(facts, 'fast', weights=str(args.weights)).recipe.changed(seed=args.seed, **LISTS)
-    if not (folder / 'recipe.json').exists():
-        run_pipeline(args.folder, folder, recipe, machine, 'seeds')
     known, own = stored(args.results, args.seed)
     if not own['labels']:
-        labels, scored = label_scores(open_run(folder), machine)
+        run = make_run(args.folder, folder, recipe)
+        for stage in stages_until(recipe, 'seeds'):
+            stage(run, machine)
+        labels, scored = label_scores(run, machine)
         known, own = stored(args.results, args.seed)
         own['labels'] = labels
         command = 'python studies/whole_road.py FOLDER --weights FILE --seed SEED'
         write_json(args.results, known | dict(command=command, backgrounds=BACKGROUNDS, labels_of=scored))
     for way in args.ways:
         if way not in own['ways']:
-            made = learn_from(folder, machine, way)
+            made = learn_from(folder, machine, recipe, way)
             print(args.seed, way, made, flush=True)
             known, own = stored(args.results, args.seed)
             own['ways'][way] = made
