@@ -130,8 +130,9 @@ def test_killed_at_any_moment(tmp_path, monkeypatch):
             process.join()
         return process.exitcode
 
-    (tmp_path / 'demo').mkdir()
-    (tmp_path / 'demo' / '.comparison.png.1.part').touch()  # as a kill leaves it while the picture is written
+    for half in '.comparison.png.1.part', 'gap/.recipe.json.1.part':
+        (tmp_path / 'demo' / half).parent.mkdir()
+        (tmp_path / 'demo' / half).touch()  # as a kill leaves it while the file is written
     while (code := run(tmp_path / 'demo', rng.uniform(0, min(4.0, 0.5 + kills / 10)))) == -signal.SIGKILL:
         kills += 1
     killed = contents(tmp_path / 'demo')

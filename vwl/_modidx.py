@@ -932,6 +932,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'vwl.engine.files.read_checksums': ('5_program/files.html#read_checksums', 'vwl/engine/files.py'),
                                   'vwl.engine.files.read_json': ('5_program/files.html#read_json', 'vwl/engine/files.py'),
                                   'vwl.engine.files.read_text': ('5_program/files.html#read_text', 'vwl/engine/files.py'),
+                                  'vwl.engine.files.remove_parts': ('5_program/files.html#remove_parts', 'vwl/engine/files.py'),
                                   'vwl.engine.files.write_json': ('5_program/files.html#write_json', 'vwl/engine/files.py'),
                                   'vwl.engine.files.write_manifest': ('5_program/files.html#write_manifest', 'vwl/engine/files.py')},
             'vwl.engine.hub': { 'vwl.engine.hub.can_reach': ('5_program/hub.html#can_reach', 'vwl/engine/hub.py'),

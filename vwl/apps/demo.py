@@ -7,7 +7,6 @@ __all__ = ['ADJACENT', 'METHODS', 'drawbacks', 'confident_share', 'draw_comparis
 
 # %% ../../nbs/7_results/01_demo.ipynb #b643b002
 import multiprocessing
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from .figures import masks_made
 from .overlays import label_names, overlay_cam, overlay_label, picture_grid
 from ..engine.arrays import load_label
-from ..engine.files import read_json, write_json
+from ..engine.files import read_json, remove_parts, write_json
 from ..metrics import adjacent_leak, coverage, leak
 from ..engine.processes import Machine, has_bfloat16
 from ..stages.run import Run
@@ -173,10 +172,7 @@ def run_demo(
         common['precision'] = 'bfloat16'  # trains in half the time
     common |= settings
     recipes = {name: preset('toy', **common | fields) for name, fields in methods.items()}
-    for half in Path(out).glob('.scenes.*'):
-        shutil.rmtree(half)  # left by a kill
-    for half in Path(out).glob('.*.part'):
-        half.unlink()  # the same, of a picture or results
+    remove_parts(out)
     data = write_scenes(Path(out) / 'scenes', sum(n), seed, lists=dict(train=(0, n[0]), val=(n[0], sum(n))))
     out = Path(out)
     folders = {name: out / name.lower().replace(' + ', '-') for name in recipes}

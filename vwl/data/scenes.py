@@ -217,7 +217,7 @@ def write_scenes(
         return folder
     if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
         raise InputError(f'{folder}: holds something else than these scenes; choose another folder, or remove this one')
-    part = folder.with_name(f'.{folder.name}.{secrets.token_hex(4)}')
+    part = folder.with_name(f'.{folder.name}.{secrets.token_hex(4)}.part')
     try:
         fill_folder(part, n, seed, settings, first, lists)
         (part / 'scenes.json').write_text(wanted)

@@ -21,7 +21,7 @@ import numpy as np
 import vwl
 from ..data.images import ImageSet, read_folder
 from ..engine.hub import hub_if_reachable
-from ..engine.files import fingerprint, read_json, write_json
+from ..engine.files import fingerprint, read_json, remove_parts, write_json
 from ..engine.processes import world
 from ..engine.settings import Recipe, preset
 from ..engine.workers import LOG
@@ -289,6 +289,7 @@ def _begin(run, data):
     ]
     if not str(out).strip('. ') or out.resolve() in [p.resolve() for p in folders]:
         raise InputError(f'{out}: can\'t be the run folder, it is the data set\'s or this one; give another --out')
+    remove_parts(out)
     if path.exists() and any((out / d).exists() for d in STAGES):
         old = stored_recipe(out)
         _check_same(out, old, described, sources.changed(run.train.root, run.train.files))
