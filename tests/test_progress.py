@@ -48,3 +48,22 @@ def test_a_bar_in_a_notebook():
     outputs = book.cells[0].outputs
     assert any('text/html' in o.get('data', {}) for o in outputs)
     assert not any(o.output_type == 'stream' and o.text.strip() for o in outputs)
+
+
+def test_no_bar_stays(tmp_path):
+    "After a run of all stages no bar is left in the notebook, where the network is on a device of its own too."
+    nbformat, nbclient = pytest.importorskip('nbformat'), pytest.importorskip('nbclient')
+    code = f"""
+from vwl.data.scenes import write_scenes
+from vwl.engine.processes import Machine
+from vwl.engine.settings import preset
+from vwl.stages.pipeline import run_pipeline
+data = write_scenes({str(tmp_path / "scenes")!r}, 18)
+recipe = preset('toy', epochs=1, irn_epochs=1, seg_steps=1)
+for device in 'cpu', 'cpu:0':
+    run_pipeline(data, {str(tmp_path)!r} + '/' + device.replace(':', ''), recipe, Machine(device));
+"""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbclient.NotebookClient(book, kernel_name='python3').execute()
+    drawn = [o.data['text/html'] for o in book.cells[0].outputs if 'text/html' in o.get('data', {})]
+    assert len(drawn) > 10 and not [html for html in drawn if '<progress max' in html]

@@ -50,9 +50,8 @@ def make_cams(
     if todo:
         device = machine.torch_device
         net = load_classifier(run, device, fold=True)
-        for i, (_, (image, *scaled)) in zip(
-            todo, over_images(partial(read_working_image, scales=(1.0, *r.cams.scales)), run, todo, machine.workers)
-        ):
+        read = partial(read_working_image, scales=(1.0, *r.cams.scales))
+        for (_, (image, *scaled)), i in zip(over_images(read, run, todo, machine.workers), todo):
             size, keys = image.shape[:2], image_keys(net, image, run.scored.labels[i], r)
             maps = multi_scale_maps(net.maps, scaled, keys, strided_size(*size), r.cams.flip, r.cams.flip_merge, device)
             log_file(

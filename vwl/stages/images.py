@@ -52,7 +52,9 @@ def over_images(
     indices: Sequence[int],  # which of them
     workers: int,  # processes; 0 = this one
 ) -> Iterable:  # what `function` returns, in order
-    "Call `function` with the run of each image alone, under a progress bar, in worker processes if there are any."
+    """Call `function` with the run of each image alone, under a progress bar, in worker processes if there are any.
+    In a `zip` it comes first: the bar ends when it is asked for more than there is.
+    """
     return (
         progress(
             parallel_map(function, (run.single_image(i) for i in indices), min(workers, len(indices)), run.folder),
@@ -99,6 +101,6 @@ def masks_from_maps(
         for _ in over_images(partial(_mask_from_maps, folder=folder, make=make), run, todo, machine.workers):
             pass
         return
-    for i, (size, *image_and_maps) in zip(todo, over_images(_read_with_maps, run, todo, machine.workers)):
+    for (size, *image_and_maps), i in zip(over_images(_read_with_maps, run, todo, machine.workers), todo):
         path = run.folder / folder / f'{run.scored.names[i]}.png'
         save_mask(run, path, make(*image_and_maps, run.recipe, device), size)

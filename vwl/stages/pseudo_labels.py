@@ -116,7 +116,7 @@ def make_pseudo_labels(
 
     def refined():
         refine = _load_refiner(run, machine.torch_device)
-        for i, (size, (image,)) in zip(left, over_images(read_working_image, todo, left, readers)):
+        for (size, (image,)), i in zip(over_images(read_working_image, todo, left, readers), left):
             one = todo.single_image(i)
             yield one, *refine(one, image), size
 
