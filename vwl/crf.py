@@ -45,7 +45,7 @@ def crf_device(
     engine: str,  # a key of `ENGINES`
     device: str,  # torch device
 ) -> str:
-    "The device that an engine can work on: a GPU is of use to torch alone."
+    "The device that an engine can work on: only the engine 'torch' can use a GPU."
     return device if engine == 'torch' else 'cpu'
 
 # %% ../nbs/2_refinement/03_crf.ipynb #a4fd405c

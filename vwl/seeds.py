@@ -50,7 +50,7 @@ def multi_scale_maps(
 # %% ../nbs/2_refinement/01_seeds.ipynb #4ea7af0b
 def normalise_maps(
     maps: Tensor,  # (n, h, w), at least 0
-) -> Tensor:  # (n, h, w) in [0, 1)
+) -> Tensor:  # (n, h, w) in [0, 1]
     "Each map divided by its maximum, plus 1e-5 as published."
     return maps / (maps.amax((1, 2), keepdim=True) + 1e-5)
 

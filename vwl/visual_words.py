@@ -40,7 +40,7 @@ class VisualWords(nn.Module):
     def __init__(
         self,
         d: int,  # features of the map
-        k: int = 256,  # words; the paper's number for 20 classes
+        k: int = 256,  # words; the paper's number
         n_classes: int | None = None,  # L; a learned codebook needs it
         strategy: str = 'learned',  # 'learned' = VWL-L, 'memory' = VWL-M
         tau: float = 1.0,  # softmax temperature of Eq. (3), above 0
@@ -100,7 +100,7 @@ class VisualWords(nn.Module):
         found: WordScores,  # of the same batch
         total: Callable[[Tensor], Tensor] = lambda x: x,  # sums over the processes that share a batch
     ):
-        "Eq. (6)-(7): move a memory bank towards the features of a batch, after its gradient was computed."
+        "Eq. (6)-(7): move a memory bank towards the features of a batch, before or after the network's own step."
         moved = update_codebook(
             self.codebook, features.float(), found.assignment, self.rho, self.empty, self.eps, total
         )

@@ -169,7 +169,9 @@ class WordSettings(Group):
         'none', description="divisor of the covariance in Eq. 13, squared norms; 'd-1' keeps a random codebook as it is"
     )
     codebook_init: Literal['random', 'sampled'] = Field(
-        'random', description='start of the codebook: random numbers, or features of the first batch'
+        'random',
+        description='start of the codebook: random numbers, or features of the first batch, from which a learned '
+        "codebook diverges with Eq. 13's squared norms and no divisor",
     )
     rho: Share = Field(0.001, description='step of the memory bank, Eq. 7')
     empty_words: Literal['keep', 'shrink'] = Field(
@@ -344,7 +346,7 @@ class SegmentationSettings(Group):
     )
     lr_every: Count = Field(1, description='steps between changes of the learning rate')
     momentum: Momentum = Field(0.9, description='momentum of SGD')
-    weight_decay: Amount = Field(5e-4, description='weight decay of all parameters except biases')
+    weight_decay: Amount = Field(5e-4, description="weight decay of all parameters except ASPP's biases")
 
     @model_validator(mode='after')
     def _can_be_built(self):

@@ -170,7 +170,7 @@ def edge_map(
     image: Image.Image | np.ndarray,  # RGB, (H, W, 3) uint8
     device: str = 'cpu',  # of the network
 ) -> tuple[Tensor, Tensor | None]:  # (1, h, w) in [0, 1]; displacement (2, h, w) or None
-    "Class boundaries of an image at the network's stride, on the CPU's or GPU's side where the network is."
+    "Class boundaries of an image at the network's stride, on the network's device."
     x = to_tensor(image, device)[None]
     logits, way = net(torch.cat([x, x.flip(-1)]))
     return ((logits[:1] + logits[1:].flip(-1)) / 2).float().sigmoid(), None if way is None else way[0]

@@ -121,7 +121,7 @@ def _rates(facts, amount, given):
 
 
 def _words(facts, amount, given):
-    "About thirteen a class, as the paper's 256 for 20; none for few photographs, or with a tenth of the loss."
+    "About thirteen a class, for VOC the paper's 256; none for few photographs, or with a tenth of the loss."
     kind = given.get('words', 'none' if facts.few else 'learned')
     gentle = dict(word_weight=0.1) if facts.few and kind != 'none' else {}
     return dict(words=kind, n_words=_between(2, 12.8 * facts.classes / 16, 32) * 16) | gentle
@@ -182,7 +182,7 @@ RULES = (
     Rule(
         'words',
         _words,
-        'with few photographs words gain nothing sure and harm a short training; else 13 a class, as in the paper',
+        "with few photographs words gain nothing sure and harm a short training; else 13 a class, for VOC 256",
         '7_results/15_few_photographs',
     ),
     Rule(
