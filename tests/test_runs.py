@@ -153,6 +153,43 @@ def test_bound_in_the_same_run(run, capsys):
     assert changed == {'recipe.json', 'segmentation', 'predictions', 'metrics.json', 'report.html'}
 
 
+def test_what_a_changed_threshold_costs(finished, tmp_path, capsys):
+    "It makes the seeds by threshold again, and what learned from them; a network that learned from CRF seeds stays."
+    data, _ = finished
+    run = tmp_path / 'run'
+    main(['run', str(data), '--out', str(run), *WHOLE, '--seg-labels', 'crf'])
+    before = contents(run)
+    capsys.readouterr()
+    main(['seeds', str(run), '--threshold', '.4', '--workers', '0'])
+    assert 'threshold 0.25 -> 0.4: removed seeds/cam, made with the old setting\n' in capsys.readouterr().out
+    after = contents(run)
+    changed = {k for k in before.keys() | after if before.get(k) != after.get(k)}
+    assert {k for k in changed if not k.startswith('seeds/cam/')} == {
+        'recipe.json',
+        'metrics.json',
+        'report.html',
+        'seeds/manifest.json',
+    }
+    main(['seeds', str(run), '--crf-background', '.3', '--workers', '0'])
+    again = f'; to make again: vwl segment {run}, vwl predict {run}'
+    assert f'removed seeds/crf, segmentation, predictions, made with the old setting{again}' in capsys.readouterr().out
+    assert not (run / 'segmentation').exists() and {p.name for p in (run / 'seeds').iterdir()} >= {'cam', 'crf'}
+
+
+def test_nothing_is_lost_to_a_wrong_change(run, data, fails):
+    "What a stage would lack with its new settings is said before anything is removed."
+    main(['run', str(data), '--out', str(run), *WHOLE])  # the run's data set is a copy now
+    shutil.rmtree(data / 'masks')
+    shutil.rmtree(run / 'pseudo_labels')
+    shutil.rmtree(run / 'irnet')
+    before = contents(run)
+    assert 'no image has a true mask' in fails('segment', run, '--seg-labels', 'masks')
+    assert 'no image has a true mask' in fails('segment', run, '--seg-labels', 'mixed')
+    assert 'vwl pseudo-labels' in fails('segment', run, '--seg-steps', '9')
+    assert 'train it: vwl irnet' in fails('pseudo-labels', run, '--walk-steps', '9')
+    assert contents(run) == before
+
+
 def test_photographs_without_tags(finished, run, tmp_path):
     "Any folder, subfolders too: palette PNGs of the photographs' size, and pictures; the run stays as it is."
     before = contents(run)

@@ -238,6 +238,9 @@ def run_stage(args: StageArgs):
     "One row of the table."
     from vwl.stages.run import open_run
 
+    if args.stage.require and args.changes:  # what is missing is said before a change removes anything
+        run = open_run(args.run)
+        args.stage.load(args.stage.require)(replace(run, recipe=run.recipe.changed(**args.changes)))
     run = open_run(args.run, **args.changes)
     args.stage(run, machine_of(args))
     print(args.stage.made(run))
@@ -360,6 +363,8 @@ def import_annotations(args: ImportArgs):
 
     if bool(args.out) == bool(args.into):
         raise InputError('import: give --out for a new folder, or --into for masks of one that is there')
+    if args.into and (unused := [f'--{k}' for k in ('images', 'classes', 'copy') if getattr(args, k)]):
+        raise InputError(f'import: {", ".join(unused)} cannot go with --into, whose folder has photographs and classes')
     found = read_annotations(args.format, args.source)
     if args.into:
         print(f'masks: {add_masks(found, args.into)}')
@@ -402,7 +407,8 @@ def evaluate(args: EvaluateArgs):
     run = open_run(args.run)
     if scores.evaluate(run, machine_of(args)) is None:
         if not len(run.scored.masked()):
-            raise InputError(f'{run.scored.mask_folder}: has no masks of these images to score against; put some there')
+            folder = run.scored.mask_folder or run.scored.root / 'masks'
+            raise InputError(f'{folder}: has no masks of these images to score against; put some there')
         raise InputError(f'{run.folder}: nothing was made that can be scored; make seeds first: vwl seeds {run.folder}')
     if args.budget is not None:
         from vwl.apps.few_masks import evaluate_budget, few_masks_text

@@ -27,7 +27,7 @@ from ..engine.processes import pick_device
 from ..errors import InputError
 from ..models.deeplab import batch_probabilities, crf_label, likely_classes, load_segmentation
 from ..pixels import to_tensor, working_image
-from ..stages.run import FORMAT, Run, open_network
+from ..stages.run import FORMAT, Run, open_network, require_network
 
 # %% ../../nbs/3_segmentation/03_segmenter.ipynb #04dfbebc
 @dataclass(frozen=True, eq=False)
@@ -141,9 +141,7 @@ class Segmenter(ModelHubMixin):
         if precision is not None:
             self.recipe = self.recipe.changed(precision=precision, inference_precision='trained')
         self.classes = ('background', *run.train.classes)
-        weights = run.network('segmentation')
-        if not weights.exists():
-            raise InputError(f'{weights}: not there yet; train it: vwl segment {run.folder}')
+        weights = require_network(run, 'segmentation')
         self.net = load_segmentation(weights, self.recipe, len(self.classes), self.device)
 
     @classmethod

@@ -27,7 +27,7 @@ from ..pixels import to_tensor, working_image
 from .cams import make_cams
 from .images import masks_from_maps
 from .manifest import require_intact
-from .run import Run
+from .run import Run, require_network
 from .training import fit_network, initial_weights, is_trained, save_network, weights_to_try
 
 # %% ../../nbs/5_program/18_irnet.ipynb #4e3dfc00
@@ -155,9 +155,7 @@ def load_irnet(
     device: str = 'cpu',  # torch device
 ) -> IRNet:  # in evaluation mode
     "The run's IRNet with its weights."
-    path = run.network('irnet')
-    if not path.exists():
-        raise InputError(f'{path}: not there yet; train it: vwl irnet {run.folder}')
+    path = require_network(run, 'irnet')
     require_intact(run, [path], 'irnet')
     net = IRNet(run.recipe, 'none')
     load_weights(net, path, spare=())

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FILES', 'FORMAT', 'RunPaths', 'ImagePaths', 'Run', 'data_fingerprint', 'stored_recipe', 'image_sets', 'make_run',
-           'ExportedNetwork', 'is_exported', 'open_network', 'open_run', 'train_first', 'forget_stages']
+           'ExportedNetwork', 'is_exported', 'open_network', 'open_run', 'require_network', 'train_first',
+           'forget_stages']
 
 # %% ../../nbs/5_program/11_run_folder.ipynb #11447e0e
 import hashlib
@@ -26,7 +27,7 @@ from ..engine.processes import world
 from ..engine.settings import Recipe, preset
 from ..engine.workers import LOG
 from .source_images import SourceImages
-from .table import STAGES, refiner_of, stage_of, stages_after
+from .table import STAGES, first_made_with, refiner_of, stage_name, stage_of, stages_after
 from ..errors import InputError
 
 # %% ../../nbs/5_program/11_run_folder.ipynb #23cb18e6
@@ -197,7 +198,7 @@ def _check_same(path, old, new, replaced):
     some += f'; and {len(changed) - 6} more' if len(changed) > 6 else ''
     stages = list(dict.fromkeys(stage_of(name) for name in changed))
     if changed and STAGES['classifier'] not in stages:
-        later = {t for s in stages for r in (before, now) for t in stages_after(r, s.name)}
+        later = {t for name in changed for r in (before, now) for t in stages_after(r, first_made_with(name))}
         if any((path / name).exists() for name in later):
             flags = ' '.join(_as_flag(k, now[k]) for k in changed if stage_of(k) is stages[0])
             raise InputError(
@@ -412,6 +413,17 @@ def open_run(
     return make_run(data, folder, preset('paper', **stored_recipe(folder)['recipe']))
 
 # %% ../../nbs/5_program/11_run_folder.ipynb #35469fee
+def require_network(
+    run: Run,
+    stage: str,  # that trains a network
+) -> Path:  # its weights
+    "The file of a trained network; raise `InputError` if it isn't there."
+    path = run.network(stage)
+    if not path.exists():
+        raise InputError(f'{path}: not there yet; train it: vwl {STAGES[stage].command} {run.folder}')
+    return path
+
+
 def train_first(run):
     return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
 
@@ -433,18 +445,32 @@ def _change(run, stored, changes):
     for stage in first:
         if stage.check:
             stage.load(stage.check)(run, new)
-    forget_stages(folder, {t for s in first for r in (recipe, new) for t in stages_after(r, s.name)})
+    gone = {t for name in changed for r in (recipe, new) for t in stages_after(r, first_made_with(name))}
+    _tell_what_goes(run, new, changed, first, gone)
+    forget_stages(folder, gone)
     write_json(folder / 'recipe.json', stored | dict(recipe=new.model_dump()))
+
+
+def _tell_what_goes(run, new, changed, first, gone):
+    "Say what a change removes, and how to make again what its own stages don't."
+    there = [name for name in gone if (run.folder / name).exists()]
+    there = sorted(there, key=lambda name: (list(STAGES).index(stage_name(name)), name))
+    if there:
+        some = ', '.join(f'{name} {run.recipe[name]} -> {new[name]}' for name in changed[:3])
+        some += f' and {len(changed) - 3} more' if len(changed) > 3 else ''
+        again = [STAGES[name].command for name in there if name in STAGES and STAGES[name] not in first]
+        again = f'; to make again: {", ".join(f"vwl {command} {run.folder}" for command in again)}' if again else ''
+        LOG.info(f'{some}: removed {", ".join(there)}, made with the old setting{"s" * (len(changed) > 1)}{again}')
 
 
 def forget_stages(
     folder: Path,  # of a run
-    stages: Iterable[str],  # names
+    folders: Iterable[str],  # names of stages, or folders of one kind of their masks
 ):
     "Remove all that some stages have made, and the scores and the report, which tell of it."
     gone = ['metrics.json', 'report.html']
-    for name in stages:
-        gone += [name, *STAGES[name].besides]
+    for name in folders:
+        gone += [name, *(STAGES[name].besides if name in STAGES else ())]
     for name in gone:
         _remove(folder / name)
 
