@@ -293,7 +293,7 @@ def test_no_masks(data, tmp_path, fails, capsys):
     shutil.rmtree(data / 'masks')
     main([str(a) for a in begin(data, tmp_path)])
     assert 'no true masks' in capsys.readouterr().out
-    assert 'has no masks' in fails('evaluate', tmp_path / 'new', '--workers', '0')
+    assert f'{data / "masks"}: has no masks' in fails('evaluate', tmp_path / 'new', '--workers', '0')
 
 
 @pytest.mark.parametrize(

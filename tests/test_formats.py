@@ -273,6 +273,24 @@ def test_budget(run, fails, capsys):
     assert 'With 6 masks' in (run / 'report.html').read_text()
     assert 'give 1 to 23' in fails('evaluate', run, '--budget', '24')
     assert '--draws must be at least 1' in fails('evaluate', run, '--budget', '4', '--draws', '0')
+    shutil.rmtree(run / 'predictions')
+    main(['evaluate', str(run), '--budget', '6', '--draws', '5', '--workers', '0'])
+    assert f'so no network is trained on the 6 masks for comparison; make them: vwl predict {run}' in (
+        capsys.readouterr().out
+    )
+    main(['segment', str(run), '--seg-labels', 'masks', '--seg-steps', '1', '--workers', '0', '--device', 'cpu'])
+    assert 'learned from true masks' in fails('evaluate', run, '--budget', '6')
+
+
+def test_lists_of_a_tool(tmp_path, capsys, fails):
+    "The command that is named learns from the tool's training images alone; --into takes no flags of a new folder."
+    splits = [f'{split}/{name}/{split}{i}.jpg' for split in ('train', 'test') for name in ('cat', 'dog') for i in '01']
+    photographs(tmp_path / 'cls', *[f.replace('.jpg', f'{f.split("/")[1]}.jpg') for f in splits])
+    main(['import', 'folders', str(tmp_path / 'cls'), '--out', str(tmp_path / 'out')])
+    run = f'vwl run {tmp_path / "out"} --train-list lists/train.txt --val-list lists/test.txt\n'
+    assert capsys.readouterr().out.split('next: ')[1].split(', ')[1].startswith(run)
+    into = ['import', 'folders', tmp_path / 'cls', '--into', tmp_path / 'out']
+    assert '--classes, --copy cannot go with --into' in fails(*into, '--copy', '--classes', 'dog')
 
 
 def photographs(folder, *files, size=(40, 30)):

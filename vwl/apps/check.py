@@ -75,6 +75,8 @@ def contact_sheet(
     side: int = 200,  # of an image, pixels
 ) -> Path:
     "A sheet of images with masks and tags; an image that can't be read leaves its place grey."
+    if (suffix := Path(path).suffix.lower()) not in ('.jpg', '.jpeg', '.png') or Path(path).is_dir():
+        raise InputError(f'{path}: a contact sheet is a .jpg or .png file; give such a name with --sheet')
     sheet = Image.new('RGB', (columns * (side + 8) + 8, rows * (side + 42) + 8), 'white')
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     chosen = np.unique(np.linspace(0, len(images) - 1, columns * rows).round().astype(int))
@@ -85,7 +87,7 @@ def contact_sheet(
         for line, text in enumerate((images.names[i][-34:], ' '.join(images.tags(int(i)))[:34] or '(no tags)')):
             draw.text((x, y + side + 2 + 16 * line), text, 'black' if line else '#666666', font)
     with atomic_path(path) as p:
-        sheet.save(p, format='png' if Path(path).suffix == '.png' else 'jpeg', quality=88)
+        sheet.save(p, format='png' if suffix == '.png' else 'jpeg', quality=88)
     return Path(path)
 
 

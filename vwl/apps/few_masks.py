@@ -19,6 +19,7 @@ from ..engine.arrays import load_label
 from ..engine.files import atomic_path, read_json, write_json
 from ..engine.processes import Machine
 from ..engine.settings import preset
+from ..engine.workers import LOG
 from ..errors import InputError
 from .page_parts import PageTable
 from vwl.metrics import (
@@ -35,7 +36,7 @@ from ..stages.images import over_images
 from ..stages.manifest import require_intact
 from ..stages.run import Run, make_run
 from ..stages.scores import THRESHOLDS, require_sound_masks
-from ..stages.table import STAGES
+from ..stages.table import LABELS, STAGES
 
 # %% ../../nbs/7_results/12_few_masks.ipynb #e40bb701
 SIZES = {'below 5 %': 0.05, '5 to 20 %': 0.2, 'above 20 %': 1.0}  # of an image that an object covers, at most
@@ -259,6 +260,16 @@ def evaluate_budget(
     require_sound_masks(run, machine)
     kinds = _made(run, scored, ['seeds', 'pseudo_labels'])
     predicted = _made(run, val, ['predictions']) if len(val) else []
+    if few_shot and LABELS[run.recipe.segmentation.labels].masks:
+        raise InputError(
+            f'{run.folder}: its network learned from true masks, so it can\'t stand for one from tags; leave the '
+            'comparison out with --few-shot 0, or train it from tags: vwl segment'
+        )
+    if few_shot and not predicted:
+        LOG.warning(
+            f'no predictions of validation images with masks, so no network is trained on the {budget} masks '
+            f'for comparison; make them: vwl predict {run.folder}'
+        )
     maps = all(run.cam_path(n).is_file() for n in scored.names)
     if not maps and not predicted:
         raise InputError(f'{run.folder}: nothing was made that can be scored; make maps first: vwl seeds {run.folder}')

@@ -235,7 +235,7 @@ def write_annotated(
             'looked at them, take their rows out of tags.csv'
         )
     count = f'{len(files):,} images, {len(kept)} classes, {masks:,} masks'
-    LOG.info(f'{out}: {count}; next: vwl check {out}, vwl run {out}')
+    LOG.info(f'{out}: {count}; next: vwl check {out}, vwl run {out}{_flags_of_lists(found)}')
     return out
 
 # %% ../../nbs/4_data/20_annotated_images.ipynb #ae1a1424
@@ -315,3 +315,12 @@ def _write_tables(found, out, files, kept):
     csv.writer(text := io.StringIO(), lineterminator='\n').writerows([('image', 'tags'), *rows])
     with atomic_path(out / 'tags.csv') as p:
         p.write_text(text.getvalue(), encoding='utf-8')
+
+
+def _flags_of_lists(found):
+    "What a run of the folder is given, so that it learns from the tool's training images and is scored on the others."
+    splits = {i.split for i in found.images}
+    if 'train' not in splits or len(splits) == 1:
+        return ''
+    other = next((f' --val-list lists/{s}.txt' for s in ('val', 'test') if s in splits), '')
+    return f' --train-list lists/train.txt{other}'

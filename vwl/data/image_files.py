@@ -183,7 +183,7 @@ def _as_rgb(image):
 
 # %% ../../nbs/4_data/03_image_files.ipynb #41a3a5a5
 def _walk(folder, seen):
-    "Files below a folder, sorted by name; a folder that was seen is not entered again."
+    "Files below a folder, sorted by name; a folder that was seen is not entered again, and that of a run never."
     here = os.path.realpath(folder)
     if here in seen:
         return
@@ -192,6 +192,8 @@ def _walk(folder, seen):
         if entry.name.startswith('.'):
             continue
         if entry.is_dir():
+            if os.path.exists(os.path.join(entry.path, 'recipe.json')):
+                continue  # its masks are no photographs
             yield from _walk(entry.path, seen)
         else:
             yield Path(entry.path)

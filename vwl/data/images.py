@@ -227,7 +227,9 @@ def read_folder(
     "A folder of images and tags, in the project's or in VOC's layout; an `InputError` names what is wrong."
     root = Path(root)
     if not root.is_dir():
-        raise InputError(f'{root}: no such folder')
+        prepared = str(root) in ('voc', 'coco')
+        how = f'; prepare it first, or go where its data/ is: vwl prepare {root} --download' if prepared else ''
+        raise InputError(f'{root}: no such folder{how}')
     tags, by_name, known = _tables(root)
     chosen = _chosen(root, known, tuple(classes))
     inside = image_folder(root)

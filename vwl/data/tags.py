@@ -21,28 +21,32 @@ from ..engine.files import read_text
 # %% ../../nbs/4_data/02_tags.ipynb #08c1271e
 def _rows(path):
     "(line, image, cell of tags) of each row of a CSV file."
-    text = read_text(path)
+    text, said = read_text(path), 0
+    if excel := re.match(r'sep=(.)\s*\n', text):  # its first line may name the delimiter
+        text, said = text[excel.end() :], 1
     first = text.split('\n', 1)[0]
-    rows = csv.reader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=first.count), strict=True)
+    delimiter = excel[1] if excel else max(',;\t', key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
     try:
         names = [f.strip().lower() for f in next(rows, ())]
         if sorted(n for n in names if n in ('image', 'tags')) != ['image', 'tags']:
             raise InputError(
                 f'{path}: the first line must name the columns image and tags, and is {first.strip()!r}; call the '
-                'column of file names image and that of tags tags (others may stay, and so may ; between columns)'
+                'column of file names image and that of tags tags (others may stay, and so may ; between columns); a '
+                'table with a column of 0 and 1 for each class is read by vwl import csv'
             )
         image, value = names.index('image'), names.index('tags')
         for row in rows:
             if len(row) > len(names):
                 raise InputError(
-                    f'{path} line {rows.line_num}: more columns than the first line has; put ; between the tags of '
-                    'one image, or put the cell in quotes'
+                    f'{path} line {rows.line_num + said}: more columns than the first line has; put '
+                    f'{"," if delimiter == ";" else ";"} between the tags of one image, or put the cell in quotes'
                 )
             row += [''] * (len(names) - len(row))
-            yield rows.line_num, row[image].strip(), row[value].strip()
+            yield rows.line_num + said, row[image].strip(), row[value].strip()
     except csv.Error as e:
         raise InputError(
-            f'{path} line {rows.line_num}: not readable as CSV ({e}); look for a quote that isn\'t closed'
+            f'{path} line {rows.line_num + said}: not readable as CSV ({e}); look for a quote that isn\'t closed'
         ) from None
 
 # %% ../../nbs/4_data/02_tags.ipynb #a6466d73
@@ -127,9 +131,10 @@ def _check_parts(tags, separator, known, lines, path):
         for t in ts:
             if t in known:
                 continue
-            for sign in ('\n', ';', '|', '#', '/', '+', '&', ' '):
+            for sign in (*SEPARATORS, '/', '+', '&', ' '):
                 parts = [p.strip() for p in t.split(sign)]
-                if len(parts) > 1 and all(p in alone for p in parts):
+                separates = bool(separator) and re.search(SEPARATORS.get(sign, '$^'), t)  # in other tables
+                if len(parts) > 1 and (separates or all(p in alone for p in parts)):
                     how = f'{separator!r} separates tags in this file' if separator else 'blanks separate tags'
                     raise InputError(
                         f'{path} line {lines[image]}: is {t!r} one class or {len(parts)}? {how}; write '
@@ -151,13 +156,26 @@ def _check_apart(tags, path):
             )
 
 # %% ../../nbs/4_data/02_tags.ipynb #9174d3fd
+def _other_table(path):
+    "What to do where there is no table at `path`: perhaps one has nearly its name, or lies beside the photographs."
+    for folder in path.parent, path.parent / 'images':
+        for other in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if other.stem.lower() == 'tags' and other.suffix.lower() in _TABLES:
+                how = 'rename or move it' if other.suffix.lower() == '.csv' else 'save it as CSV (UTF-8)'
+                return f'{other} is there: {how}'
+    return 'write one with the columns image,tags'
+
+
+_TABLES = '.csv', '.tsv', '.txt', '.xlsx', '.xls', '.ods', '.numbers'
+
+
 def read_tags(
     path: Path | str,  # a CSV file with the columns image, tags
     known: Sequence[str] = (),  # names of classes, if they are known; they may have blanks
 ) -> dict[str, tuple[str, ...]]:  # file name -> its tags, in the order of the file
     "The tags of every image in `path`; raise `InputError` with the line of what is wrong."
     if not Path(path).is_file():
-        raise InputError(f'{path}: no such file; write one with the columns image,tags')
+        raise InputError(f'{path}: no such file; {_other_table(Path(path))}')
     rows, known, tags, lines = [r for r in _rows(path) if r[1] or r[2]], set(known), {}, {}
     plain = [cell for _, _, cell in rows if cell not in known and not LIKE_A_LIST.match(cell)]
     separator = _separator(plain, known)
