@@ -69,8 +69,8 @@ _QUALITY = (
     'amount of computation; settings are chosen for the folder and machine; paper: nothing chosen; not given = fast'
 )
 _RECIPE = (
-    'settings to start from, shown below; those below change them. auto: chosen, see --quality; for VOC and COCO as '
-    'vwl prepare makes them: paper'
+    'settings to start from; those below change them, and their values are shown as this recipe has them. auto: '
+    'chosen, see --quality (shown are those of paper); for VOC and COCO as vwl prepare makes them: paper'
 )
 
 
@@ -141,7 +141,8 @@ def _stage_args(stage, *more):
         ],
         bases=(StageArgs,),
     )
-    made.__doc__, made.__module__, made.command, made.stage = stage.help, __name__, stage.command, stage
+    made.__doc__ = f'{stage.help} A setting that is not given, None below, stays as the run has it.'
+    made.__module__, made.command, made.stage = __name__, stage.command, stage
     return made
 
 
@@ -371,6 +372,27 @@ def _default(kind, argv, chosen):
     return dict(default=kind(**(dict(folder=tyro.MISSING) if kind in BEGIN else {}), **settings))
 
 
+_SWITCHES = [
+    f'--{name.replace("_", "-")}'
+    for setting in list_settings(Recipe).values()
+    if setting.info.annotation is bool
+    for name in (setting.name, setting.keyword)
+]
+
+
+def _with_values(argv):
+    "Switches with their values, which a stage's settings have to have: `--flip` is `--flip True`, `--no-flip` False."
+    out = []
+    for a, b in zip(argv, [*argv[1:], '']):
+        if a in _SWITCHES and b not in ('True', 'False', 'None'):
+            out += [a, 'True']
+        elif a.startswith('--no-') and (switch := f'--{a[5:]}') in _SWITCHES:
+            out += [switch, 'False']
+        else:
+            out.append(a)
+    return out
+
+
 def parse(
     argv: list[str],  # arguments without the program's name
     chosen: Recipe | None = None,  # settings where there are no flags; None = the recipe that is named
@@ -378,7 +400,8 @@ def parse(
     "The command and its arguments; print help or what is wrong, and exit, as command lines do."
     if argv and argv[0] in COMMANDS:
         kind = COMMANDS[argv[0]]
-        return tyro.cli(kind, prog=f'vwl {argv[0]}', args=argv[1:], **_default(kind, argv, chosen))
+        args = _with_values(argv[1:]) if issubclass(kind, StageArgs) else argv[1:]
+        return tyro.cli(kind, prog=f'vwl {argv[0]}', args=args, **_default(kind, argv, chosen))
     named = []
     for command, kind in COMMANDS.items():
         empty = make_dataclass(command.replace('-', '_'), [])
