@@ -1,7 +1,7 @@
 """The circle of the guide 8_guides/07_correct_some: a run from tags, its CRF seeds given to a person, some of them
 corrected, learned from together with the others.
 
-    python studies/correct_some.py nbs/7_results/stored/own/corrected.json --out runs/corrected [--corrected 20]
+    python studies/correct_some.py [nbs/7_results/stored/own/corrected.json] [--out runs/corrected] [--corrected 20]
 
 On generated scenes, 200 to learn from without masks and 100 others to score on. The person is played by the scenes'
 true masks, which go the way of Label Studio: out as tasks, back as annotations. Both are trained from the
@@ -82,7 +82,7 @@ def circle(home, number, seed):
 
 def work():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('path', type=Path)
+    parser.add_argument('path', type=Path, nargs='?', default=Path('nbs/7_results/stored/own/corrected.json'))
     parser.add_argument('--out', type=Path, default=Path('runs/corrected'))
     parser.add_argument('--corrected', type=int, default=20)
     parser.add_argument('--seeds', type=int, default=3)

@@ -1,7 +1,7 @@
 """Whether half the digits, and BatchNorm folded into convolutions, cost anything: the networks of a run compute its
 scored images in several ways, one thread, CPU seconds; the run itself stays as it is. It needs IRNet: vwl irnet RUN.
 
-    python studies/precision.py RUN nbs/7_results/stored/precision.json
+    python studies/precision.py RUN [nbs/7_results/stored/precision.json]
 """
 
 import sys
@@ -60,7 +60,7 @@ WAYS = {
 }
 
 
-def main(folder, path):
+def main(folder, path='nbs/7_results/stored/precision.json'):
     torch.set_num_threads(1)
     run, path, found = open_run(folder), Path(path), {}
     for way, settings in WAYS.items():

@@ -244,8 +244,8 @@ def summary_lines(
         f'{100 * words.paper():+.1f}.',
         f'On MSRC (392 photographs) with MobileNetV2, words do harm after eight epochs: {harm}. With a tenth of their '
         f'loss, {tenth}, and after 24 epochs, which are better for each row, {late}, no effect is sure. With other '
-        f'networks the mean changes little, none of it sure: {points}. By default folders with fewer than 40 '
-        'photographs a class use no words.',
+        f'networks the mean changes little, none of it sure: {points}. By default folders with fewer '
+        'photographs than 40 times the classes use no words.',
         f'DeepLabV2 with CRF (mIoU on `val` of MSRC), from tags of 392 photographs: {_deeplab(stored, "crf")}; from '
         f'their true masks: {_deeplab(stored, "masks")}; from a few true masks alone, one run each: {from_masks}. '
         'Whether 200 masks are better than tags is not sure.',

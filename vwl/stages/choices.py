@@ -34,7 +34,7 @@ class Facts:
 
     @property
     def few(self) -> bool:
-        "Return whether a class has fewer than 40 photographs on average."
+        "Return whether there are fewer photographs than 40 times the classes."
         return self.images < 40 * self.classes
 
 
