@@ -289,6 +289,17 @@ def test_few_images(data, tmp_path, fails):
     assert "24 images don't fill a batch of 64" in fails(*begin(data, tmp_path), '--batch-size', '64')
 
 
+def test_contact_sheet(data, tmp_path, fails, monkeypatch, capsys):
+    "It lies beside the folder, also for a command in the folder; another name than that of a picture is refused."
+    for place, folder in (data, '.'), (data / 'images', '..'), (tmp_path, data):
+        monkeypatch.chdir(place)
+        main(['check', str(folder), '--workers', '0'])
+        assert 'without a row' not in capsys.readouterr().out
+        (tmp_path / f'{data.name}-sheet.jpg').unlink()
+    for name in 'sheet.txt', '.', 'sheet':
+        assert 'give such a name with --sheet' in fails('check', data, '--sheet', name, '--workers', '0')
+
+
 def test_no_masks(data, tmp_path, fails, capsys):
     shutil.rmtree(data / 'masks')
     main([str(a) for a in begin(data, tmp_path)])

@@ -324,7 +324,9 @@ def check(args: CheckArgs):
 
     images, found = check_folder(find_data(args.folder), workers_of(args))
     print(format_findings(images, found))
-    print(f'contact sheet: {contact_sheet(images, args.sheet or Path(args.folder).resolve().name + "-sheet.jpg")}')
+    folder = Path(args.folder).resolve()
+    place = folder.parent if Path.cwd().is_relative_to(folder) else Path()  # the sheet is no photograph of the folder
+    print(f'contact sheet: {contact_sheet(images, args.sheet or place / (folder.name + "-sheet.jpg"))}')
     if found.errors:
         raise InputError(
             f'{args.folder}: {found.count_errors():,} errors, named above; mend them, or take '
