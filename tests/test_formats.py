@@ -12,6 +12,7 @@ from vwl.apps.cli import main
 from vwl.data.formats_in import FORMATS
 from vwl.data.formats_out import MaskedImage, write_masks
 from vwl.data.images import read_folder
+from vwl.engine.arrays import load_label, save_label
 from conftest import TINY, WHOLE
 
 CLASSES = ('cow', 'sea cow')
@@ -396,3 +397,76 @@ def test_what_label_studio_says_in_other_ways(tmp_path):
     imported('label-studio', folder / 'tasks.json', '--out', tmp_path / 'min')
     images = read_folder(tmp_path / 'min')
     assert [set(images.tags(i)) for i in (0, 1)] == [{'cat'}, {'cat', 'dog'}]
+
+
+def test_painted_masks(data, tmp_path, fails):
+    "Masks that are painted get no ids among them."
+    main(['export-masks', str(data), '--format', 'coco', '--out', str(tmp_path / 'coco')])
+    names = (data / 'classes.txt').read_text().split()
+    lines = ['background:0,0,0::', *(f'{c}:{40 + 20 * i},0,9::' for i, c in enumerate(names))]
+    (data / 'labelmap.txt').write_text('\n'.join(lines))
+    before = {p: p.read_bytes() for p in data.rglob('*') if p.is_file()}
+    assert 'painted in the colours of labelmap.txt' in fails('import', 'coco', tmp_path / 'coco', '--into', data)
+    assert before == {p: p.read_bytes() for p in data.rglob('*') if p.is_file()}
+
+
+@pytest.mark.parametrize('name', ['Void', 'unlabelled'])
+def test_no_class(data, tmp_path, fails, name):
+    "A name that tools use for pixels that count for nothing is refused as a class."
+    (data / 'classes.txt').unlink()
+    table = (data / 'tags.csv').read_text()
+    (data / 'tags.csv').write_text(table.replace('owl', name))
+    assert f"'{name}' is no class" in fails('check', data, '--workers', '0')
+
+
+def test_a_class_called_train(tmp_path, fails, capsys):
+    "Beside other classes it is no list; alone with its photographs it is one of them."
+    photographs(
+        tmp_path / 'two', *[f'{c}/{t}/{i}.jpg' for i, c in enumerate(('car', 'train')) for t in ('day', 'night')]
+    )
+    assert "is 'train' a class, as 'car' is" in fails('import', 'folders', tmp_path / 'two', '--out', tmp_path / 'out')
+    photographs(tmp_path / 'flat', 'car/a.jpg', 'train/b.jpg', 'car/c.jpg')
+    main(['import', 'folders', str(tmp_path / 'flat'), '--out', str(tmp_path / 'out')])
+    assert read_folder(tmp_path / 'out').classes == ('car', 'train')
+
+
+@pytest.mark.parametrize('format', ['label-studio', 'labelme'])
+def test_equal_names_in_subfolders(tmp_path, format):
+    "What goes out comes back to the photograph that it is of; an & in a name does no harm."
+    folder = tmp_path / 'data'
+    photographs(folder / 'images', 'x/1.jpg', 'y/1.jpg', 'a&b.jpg')
+    (folder / 'tags.csv').write_text('image,tags\nx/1.jpg,cat\ny/1.jpg,dog\na&b.jpg,cat\n')
+    for i, name in enumerate(('x/1', 'y/1', 'a&b')):
+        mask = np.zeros((30, 40), np.uint8)
+        mask[5:20, 3 * i : 20] = 1 + (name == 'y/1')
+        save_label(folder / 'masks' / f'{name}.png', mask)
+    before = {p: load_label(p) for p in (folder / 'masks').rglob('*.png')}
+    main(['export-masks', str(folder), '--format', format, '--out', str(tmp_path / 'out'), '--polygons', '0'])
+    shutil.rmtree(folder / 'masks')
+    (folder / 'masks').mkdir()
+    source = tmp_path / 'out' / 'tasks.json' if format == 'label-studio' else tmp_path / 'out'
+    if format == 'label-studio':  # a person agrees with all
+        tasks = json.loads(source.read_text())
+        source.write_text(json.dumps([dict(data=t['data'], annotations=t['predictions']) for t in tasks]))
+    main(['import', format, str(source), '--into', str(folder)])
+    assert before.keys() == {*(folder / 'masks').rglob('*.png')}
+    assert all((load_label(p) == mask).mean() > 0.95 for p, mask in before.items())
+
+
+def test_masks_of_another_network(run, tmp_path, fails):
+    "Predictions of a network with other classes aren't given the names of this one's."
+    photographs(tmp_path / 'p', 'a.jpg')
+    main(['predict', str(run), '--images', str(tmp_path / 'p'), '--out', str(tmp_path / 'o'), '--workers', '0'])
+    made = json.loads((tmp_path / 'o' / 'made_by.json').read_text())
+    (tmp_path / 'o' / 'made_by.json').write_text(json.dumps(made | dict(classes=made['classes'][::-1])))
+    source = ['--images', tmp_path / 'p', '--predicted', tmp_path / 'o']
+    said = fails('export-masks', run, '--format', 'coco', '--out', tmp_path / 'm', *source)
+    assert 'by a network of other classes' in said
+
+
+def test_budget_takes_all(data, tmp_path, fails):
+    "Where the drawn masks are all that there are to validate on, that is said."
+    (data / 'val.txt').write_text('scene_00003\n')
+    main(['run', str(data), '--out', str(tmp_path / 'run'), *WHOLE, '--val-list', str(data / 'val.txt')])
+    said = fails('evaluate', tmp_path / 'run', '--budget', '23', '--draws', '2', '--workers', '0')
+    assert 'are among the 23 drawn' in said

@@ -187,7 +187,87 @@ def test_nothing_is_lost_to_a_wrong_change(run, data, fails):
     assert 'no image has a true mask' in fails('segment', run, '--seg-labels', 'mixed')
     assert 'vwl pseudo-labels' in fails('segment', run, '--seg-steps', '9')
     assert 'train it: vwl irnet' in fails('pseudo-labels', run, '--walk-steps', '9')
+    assert 'cuda' in fails('cams', run, '--scales', '1', '0.5', '--device', 'cuda:7')
+    weights = run / 'segmentation' / 'weights.safetensors'
+    weights.rename(run / 'moved')
+    assert 'train it: vwl segment' in fails('predict', run, '--no-predict-flip')
+    (run / 'moved').rename(weights)
+    weights = run / 'classifier' / 'weights.safetensors'
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-9])
+    assert 'damaged' in fails('cams', run, '--scales', '1', '0.5')
+    weights.write_bytes(whole)
     assert contents(run) == before
+
+
+def test_imported_maps(finished, run, tmp_path, capsys):
+    "Other maps take away what was made of the old ones, and say so; the same maps once more change nothing."
+    data, _ = finished
+    main(['export-cams', str(run), '--out', str(tmp_path / 'npy'), '--workers', '0'])
+    again = ['import-cams', str(data), '--out', str(run), '--cams', str(tmp_path / 'npy'), '--trust-pickles', *WHOLE]
+    main(again)
+    gone = 'seeds, irnet, pseudo_labels, segmentation, predictions'
+    assert f'other maps than before; removed cams, {gone}' in capsys.readouterr().out
+    assert not (run / 'metrics.json').exists() and not (run / 'report.html').exists()
+    main(['seeds', str(run), '--workers', '0'])
+    before = contents(run)
+    main(again)
+    assert contents(run) == before
+
+
+def test_folders_of_others(run, fails, tmp_path):
+    "Predictions and an exported network write into no folder that has other things, and remove nothing of others."
+    photographs, out = tmp_path / 'photographs', tmp_path / 'out'
+    photographs.mkdir()
+    Image.new('RGB', (50, 31)).save(photographs / 'scene_00001.png')
+    predict = ['predict', run, '--workers', '0', '--device', 'cpu', '--images']
+    for file in 'metrics.json', 'report.html', 'cams/scene_00001.npz', 'seeds/cam/scene_00001.png':
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).write_text('mine')
+    before = contents(out)
+    main([str(a) for a in (*predict, photographs, '--out', out)])
+    assert before.items() <= contents(out).items()
+    other = Path(shutil.copytree(run, tmp_path / 'other'))
+    for folder in other, other / 'predictions', run / 'new':
+        assert 'folder of a run' in fails(*predict, photographs, '--out', folder)
+    assert 'lies among the photographs' in fails(*predict, photographs / 'scene_00001.png', '--out', photographs)
+    (tmp_path / 'theirs' / 'predictions').mkdir(parents=True)
+    assert 'not by vwl predict' in fails(*predict, photographs, '--out', tmp_path / 'theirs')
+    assert 'name folders' in fails(*predict, '', '--out', tmp_path / 'empty')
+    for content in '{"my": 1}', '[]':
+        (tmp_path / 'theirs' / 'config.json').write_text(content)
+        assert 'has other files' in fails('export', run, '--out', tmp_path / 'theirs')
+
+
+def test_a_photograph_with_another_suffix(run, tmp_path):
+    "It has the name of one that was there, and gets a mask of its own."
+    photographs = tmp_path / 'photographs'
+    photographs.mkdir()
+    predict = ['predict', str(run), '--images', str(photographs), '--out', str(tmp_path / 'out'), '--device', 'cpu']
+    for name, size in ('a.jpg', (40, 30)), ('a.png', (30, 50)):
+        for old in photographs.iterdir():
+            old.unlink()
+        Image.new('RGB', size).save(photographs / name)
+        main([*predict, '--workers', '0'])
+        assert Image.open(tmp_path / 'out' / 'predictions' / 'crf' / 'a.png').size == size
+
+
+def test_lists_that_moved(data, run, tmp_path, fails):
+    "A data set that moved takes its lists along; a list that is gone can be changed for another."
+    lists = {}
+    for name in 'train', 'val':
+        (data / f'{name}.txt').write_text(''.join(f'scene_{i:05}\n' for i in range(8)))
+        lists[name] = [f'--{name}-list', str(data / f'{name}.txt')]
+    main(['run', str(data), '--out', str(tmp_path / 'new'), *WHOLE, *lists['train'], *lists['val']])
+    before = contents(tmp_path / 'new')
+    data.rename(tmp_path / 'moved')
+    moved = [str(tmp_path / 'moved' / Path(word).name) if '/' in word else word for f in lists.values() for word in f]
+    main(['run', str(tmp_path / 'moved'), '--out', str(tmp_path / 'new'), *WHOLE, *moved])
+    changed = {k for k, v in contents(tmp_path / 'new').items() if before.get(k) != v}
+    assert changed <= {'recipe.json', 'metrics.json', 'report.html', 'images.json'}
+    (tmp_path / 'moved' / 'val.txt').unlink()
+    assert 'no such list' in fails('evaluate', tmp_path / 'new', '--workers', '0')
+    main(['predict', str(tmp_path / 'new'), '--val-list', '', '--workers', '0', '--device', 'cpu'])
 
 
 def test_photographs_without_tags(finished, run, tmp_path):

@@ -80,7 +80,8 @@ def run_folder(
         return args.out or f'runs/{named}-{args.recipe}'
     if isinstance(args, DemoArgs) or getattr(args, 'photographs', None):
         return args.out
-    return args.run if hasattr(args, 'run') and (Path(args.run) / 'recipe.json').is_file() else None
+    folder = getattr(args, 'run', getattr(args, 'source', None))
+    return folder if folder and (Path(folder) / 'recipe.json').is_file() else None
 
 
 def _places(args):
@@ -236,14 +237,22 @@ def train(args: TrainArgs):
 # %% ../../nbs/5_program/28_commands.ipynb #c2414aaa
 def run_stage(args: StageArgs):
     "One row of the table."
+    run, machine = _open_to_change(args)
+    args.stage(run, machine)
+    print(args.stage.made(run))
+
+
+def _open_to_change(args):
+    "(run with its changed settings, machine). What a stage lacks is said before a change removes anything."
+    from vwl.stages.manifest import require_inputs
     from vwl.stages.run import open_run
 
-    if args.stage.require and args.changes:  # what is missing is said before a change removes anything
+    machine = machine_of(args)
+    _ = machine.torch_device  # `InputError` if it can't be used
+    if args.changes and 'images' not in args.changes:
         run = open_run(args.run)
-        args.stage.load(args.stage.require)(replace(run, recipe=run.recipe.changed(**args.changes)))
-    run = open_run(args.run, **args.changes)
-    args.stage(run, machine_of(args))
-    print(args.stage.made(run))
+        require_inputs(replace(run, recipe=run.recipe.changed(**args.changes)), args.stage)
+    return open_run(args.run, **args.changes), machine
 
 
 def predict(args: StageArgs):
@@ -251,14 +260,16 @@ def predict(args: StageArgs):
     from vwl.apps.results_table import write_overlays
     from vwl.engine.processes import world
     from vwl.stages.predictions import predict_folder
-    from vwl.stages.run import is_exported, open_network, open_run
+    from vwl.stages.run import is_exported, open_network
 
     unread = {}
     if (args.photographs is None) != (args.out is None):
         raise InputError(
             'predict: --images and --out belong together: a folder of photographs, and one for their masks'
         )
-    if args.photographs:
+    if args.photographs is not None:
+        if not args.photographs or not args.out or args.changes.get('images'):
+            raise InputError('predict: --images and --out name folders, and --val-list is for the run\'s own images')
         run = open_network(args.run)  # its settings and its own predictions stay
         run = replace(run, recipe=run.recipe.changed(**args.changes))
         run, unread, left_out = predict_folder(run, args.photographs, args.out, machine_of(args))
@@ -267,8 +278,8 @@ def predict(args: StageArgs):
     elif is_exported(args.run):
         raise InputError(f'{args.run}: an exported network has no images of its own; give --images and --out')
     else:
-        run = open_run(args.run, **args.changes)
-        args.stage(run, machine_of(args))
+        run, machine = _open_to_change(args)
+        args.stage(run, machine)
     if world().first:
         write_overlays(run)
     print(args.stage.made(run))
@@ -489,7 +500,9 @@ def _draw_tables(args):
         folder = Path(args.out) / 'runs' / run_key(recipe, data_key(data, recipe))
         if (folder / 'recipe.json').is_file():
             runs[row.name] = open_run(folder)
-    runs |= {Path(n).name: open_run(n) for n in args.names if n not in tables}
+    folders = [n for n in args.names if n not in tables]
+    names = [Path(n).name for n in folders]
+    runs |= {name if names.count(name) == 1 else n: open_run(n) for n, name in zip(folders, names)}
     if not runs:
         raise InputError(
             f'{args.out}: none of {", ".join(tables)} was run here with these settings; run them first: vwl '

@@ -214,6 +214,12 @@ def _about(folder):
     return read_json(folder / 'recipe.json'), kept
 
 
+def _is_ours(path):
+    "Return whether a file is the `config.json` of an earlier export."
+    stored = read_json(path) if path.is_file() else {}
+    return isinstance(stored, dict) and stored.get('library') == 'vwl'
+
+
 def export_network(
     folder: Path | str,  # run folder, or an exported network's
     out: Path | str,  # folder to write
@@ -225,7 +231,7 @@ def export_network(
     segmenter = Segmenter.from_run(folder, device='cpu')
     if out.resolve() == folder.resolve() or (out / 'recipe.json').exists():
         raise InputError(f'{out}: is a run folder; give another --out')
-    if out.exists() and any(out.iterdir()) and not (out / 'config.json').exists():
+    if out.exists() and any(out.iterdir()) and not _is_ours(out / 'config.json'):
         raise InputError(f'{out}: has other files; give a new folder as --out')
     described, scores = _about(folder)
     out.mkdir(parents=True, exist_ok=True)

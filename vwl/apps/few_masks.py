@@ -205,6 +205,11 @@ def train_on_few(
     folder, r = run.folder / 'few_masks' / f'{budget}-{draw}', run.recipe
     rest = [name for name in run.val.names if name not in set(few.names)]
     train_list = _write_list(Path(f'{folder}-drawn.txt'), few.names)
+    if not any((run.val.mask(i) < 255).any() for i in run.val.masked() if run.val.names[i] not in set(few.names)):
+        raise InputError(
+            f'{run.folder}: all validation images with masks are among the {budget} drawn; give a smaller --budget, '
+            'more masks, or --few-shot 0'
+        )
     lists = dict(train_list=train_list, score_list=train_list, val_list=_write_list(Path(f'{folder}-rest.txt'), rest))
     recipe = r.changed(seg_labels='masks', **lists)
     _move_lists(folder / 'recipe.json', lists)

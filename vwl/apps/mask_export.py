@@ -13,6 +13,7 @@ from ..data.datasets import find_data
 from ..data.formats_out import MaskedImage
 from ..data.images import ImageSet, read_folder, read_photographs
 from ..engine.arrays import load_label
+from ..engine.files import read_json
 from ..errors import InputError
 from ..stages.run import Run, open_run
 from ..stages.table import LABELS, STAGES
@@ -84,6 +85,11 @@ def find_masks(
         kind = kind or run_kinds(run)[-1]
         if KINDS.get(kind, (None,))[0] is not STAGES['predictions']:
             raise InputError(f'--masks {kind}: predictions are segmentation or segmentation_crf')
+        made_by = Path(predicted) / 'made_by.json'
+        if made_by.is_file() and read_json(made_by)['classes'] != list(run.train.classes):
+            raise InputError(
+                f'{predicted}: has masks by a network of other classes than {source}; name the run that made them'
+            )
         images = read_photographs(photographs, run.train.classes)[0]
         return MaskSource(_having(images, kind, Path(predicted)), kind, Path(predicted))
     kind = kind or _kind_learned(run)

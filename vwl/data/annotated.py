@@ -21,7 +21,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote
 from .image_files import find_images, image_size, stem
 from .images import MASK_FOLDERS, Lookup, read_folder
-from .regions import Region, draw_regions, no_class
+from .regions import Region, draw_regions
+from .tags import no_class
 from ..engine.arrays import save_label
 from ..engine.files import atomic_path
 from ..engine.workers import LOG
@@ -106,6 +107,7 @@ def match_files(
     for image in found.images:
         names = possible_names(image.name)
         near = next((n for n in ([n] if n in exact else lookup.find(n) for n in names) if n), [])
+        near = [f for f in near if _agree(_plain(image.name).lstrip('/'), f)] if len(near) > 1 else near
         if len(near) > 1:
             raise InputError(
                 f'{found.source}: {image.name!r} may be {" or ".join(near[:3])}; give the folder of the right ones '
@@ -262,6 +264,11 @@ def add_masks(
     `InputError` if an image or a class isn't in it. Images without regions are passed over.
     """
     images = read_folder(folder)
+    if images.mask_colours:
+        raise InputError(
+            f'{folder}: its masks are painted in the colours of labelmap.txt, and new ones would be ids; make them ids '
+            f'first (vwl export-masks {folder} --format png --out NEW), put these into masks/ and delete labelmap.txt'
+        )
     marked = Annotations(found.source, [i for i in found.images if i.regions], found.classes, found.folder)
     if not marked.images:
         raise InputError(f'{found.source}: no image has a region, so there are no masks in it')

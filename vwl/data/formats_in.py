@@ -25,7 +25,8 @@ from PIL import Image
 from .annotated import AnnotatedImage, Annotations
 from .image_files import IMAGE_SUFFIXES, find_images
 from .images import VOC_CLASSES, read_colours
-from .regions import Region, from_run_lengths, no_class, run_lengths
+from .regions import Region, from_run_lengths, run_lengths
+from .tags import no_class
 from .tags import LIKE_A_LIST, listed_tags
 from ..engine.arrays import load_label
 from ..engine.files import is_file, read_text
@@ -110,7 +111,13 @@ def read_class_folders(
         raise InputError(f'{source}: no such folder')
     files, left_out = find_images(source)
     parts = {file: file.split('/')[:-1] for file in files}
+    top = {p[0].lower() for p in parts.values() if p}
     splits = {p[0].lower() for p in parts.values() if len(p) > 1} & _SPLITS.keys()
+    if splits and (classes := sorted(name for name in top if name not in _SPLITS and no_class(name) is None)):
+        raise InputError(
+            f'{source}: is {min(splits)!r} a class, as {classes[0]!r} is, or a list of photographs? Put all classes '
+            'into folders train, val and test, or let no class of that name have folders of its own'
+        )
     images, below = [], defaultdict(set)
     for file, folders in parts.items():
         split = _SPLITS.get(folders[0].lower(), '') if folders and splits else ''

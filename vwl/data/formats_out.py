@@ -191,7 +191,7 @@ class LabelStudioWriter(Writer):
             about = dict(id=f'{len(self.tasks)}-{n}', type=kind, from_name='mask', to_name='image', image_rotation=0)
             sizes = dict(original_width=width, original_height=height)
             results.append(about | sizes | dict(value=value | {kind: [region.label]}))
-        where = self.address + (quote(image.file) if '://' in self.address else image.file)
+        where = self.address + (quote(image.file) if '://' in self.address or '?' in self.address else image.file)
         self.tasks.append(dict(data=dict(image=where), predictions=[dict(model_version='vwl', result=results)]))
 
     def finish(self):

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from .image_files import IMAGE_SUFFIXES, cannot_read, find_images, image_size, read_image, stem
-from .tags import read_tags
+from .tags import no_class, read_tags
 from ..engine.arrays import load_label, voc_palette
 from ..engine.files import is_file, read_text
 from ..errors import InputError
@@ -330,6 +330,11 @@ def _chosen(root, known, classes):
     if any(c.lower() == 'background' for c in known):
         raise InputError(
             f'{root}: background is no class, it has id 0 by itself; take it out of classes.txt and tags.csv'
+        )
+    if void := [c for c in known if no_class(c) == 255]:
+        raise InputError(
+            f'{root}: {void[0]!r} is no class: in masks it means pixels that count for nothing, id 255; take it out of '
+            'classes.txt and tags.csv, or give the class another name'
         )
     if len(known) > 253:
         raise InputError(

@@ -27,7 +27,8 @@ def atomic_path(
     "A temporary path beside `path`, renamed to it if the block succeeds and removed if not."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    name = path.name if len(path.name.encode()) < 200 else fingerprint(path.name)  # names have room for 255 bytes
+    beside = path.with_name(f'.{name}.{os.getpid()}.part')
     try:
         yield beside
         os.replace(beside, path)
@@ -82,9 +83,13 @@ def read_json(
     except FileNotFoundError:
         raise InputError(f'{path}: no such file') from None
     except (ValueError, RecursionError) as e:
-        raise InputError(
-            f'{path}: not readable as JSON ({e}); restore it, or remove its folder to start again'
-        ) from None
+        how = (
+            'delete it, it is made again' if Path(path).name in _MADE_AGAIN else 'restore it, or start again without it'
+        )
+        raise InputError(f'{path}: not readable as JSON ({e}); {how}') from None
+
+
+_MADE_AGAIN = 'images.json', 'metrics.json', 'manifest.json', 'history.json'  # files of a run that tell of others
 
 # %% ../../nbs/5_program/02_files.ipynb #f029896a
 def is_file(

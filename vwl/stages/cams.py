@@ -6,17 +6,16 @@
 __all__ = ['image_keys', 'make_cams', 'check_cams', 'import_cams', 'export_cams']
 
 # %% ../../nbs/5_program/16_cams.ipynb #c913be8f
-import shutil
 import torch
 from functools import partial
 from pathlib import Path
 import numpy as np
 from ..data.cams import load_cams, save_cams, strided_size
 from ..data.cam_exchange import read_published_cams, write_published_cams
-from ..engine.files import write_manifest, write_json
+from ..engine.files import checksum, fingerprint, read_json, write_manifest, write_json
 from ..engine.processes import Machine, world
 from ..engine.settings import Recipe
-from ..engine.workers import progress
+from ..engine.workers import LOG, progress
 from ..errors import InputError
 from ..models.classifier import Classifier, scores_of_image
 from ..pixels import working_size
@@ -24,7 +23,7 @@ from ..seeds import multi_scale_maps, normalise_maps
 from .classifier import load_classifier
 from .images import over_images, read_working_image
 from .manifest import log_file, unfinished, write_stage_manifest
-from .run import Run, train_first
+from .run import Run, forget_stages, train_first
 from .table import stages_after
 
 # %% ../../nbs/5_program/16_cams.ipynb #c804852b
@@ -94,13 +93,16 @@ def import_cams(
         )
     for i in progress(there):
         _published(run, images, i, folder, trusted)  # all are right before anything goes
-    for stage in stages_after(r, 'cams'):
-        if (run.folder / stage).exists():
-            shutil.rmtree(run.folder / stage)
+    sums = fingerprint([checksum(folder / f'{images.names[i]}.npy') for i in there])
+    if run.imported.is_file() and read_json(run.imported).get('sums') == sums:
+        return len(there), len(images)
+    if gone := [stage for stage in stages_after(r, 'cams') if (run.folder / stage).exists()]:
+        LOG.info(f'{folder}: other maps than before; removed {", ".join(gone)}, made with the old ones')
+    forget_stages(run.folder, stages_after(r, 'cams'))
     for i in progress(there):
         maps, keys, size = _published(run, images, i, folder, trusted)
         log_file(run, save_cams(run.cam_path(images.names[i]), torch.from_numpy(maps), keys, size, r.cams.cam_bits))
-    log_file(run, write_json(run.imported, dict(folder=str(folder.resolve()))))
+    log_file(run, write_json(run.imported, dict(folder=str(folder.resolve()), sums=sums)))
     write_manifest(run.folder / 'cams')
     return len(there), len(images)
 

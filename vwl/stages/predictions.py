@@ -20,7 +20,7 @@ from ..models.deeplab import class_probabilities, crf_label, likely_classes, loa
 from ..pixels import working_image
 from .images import save_mask, try_reading
 from .manifest import require_intact, unfinished, write_stage_manifest
-from .run import Run
+from .run import Run, is_exported
 from .source_images import SourceImages
 
 # %% ../../nbs/5_program/21_predictions.ipynb #a0919493
@@ -66,7 +66,8 @@ def _predict_these(run, weights, todo, machine, unread):
     "Masks of some of a run's images. One that can't be read ends it, or goes to the dictionary `unread`, with why."
     r = run.recipe
     if not weights.exists():
-        raise InputError(f'{weights}: not there yet; train it: vwl segment {weights.parent.parent}')
+        how = 'export it again' if is_exported(weights.parent) else f'train it: vwl segment {weights.parent.parent}'
+        raise InputError(f'{weights}: not there yet; {how}')
     require_intact(replace(run, folder=weights.parent.parent), [weights], 'segment')
     device = machine.torch_device
     net = load_segmentation(weights, r, len(run.val.classes) + 1, device, fold=True)
@@ -107,15 +108,23 @@ def predict_folder(
     comes back with the reason, and so do files that look like images and are of no use, such as a camera's raw files.
     """
     images, left_out = read_photographs(photographs, run.train.classes)
-    if Path(out).resolve() == run.folder.resolve() or Path(photographs).resolve() in (
-        Path(out).resolve(),
-        *Path(out).resolve().parents,
-    ):
-        raise InputError(f'{out}: is the run folder or lies among the photographs; give another --out')
+    _check_out(Path(out), Path(photographs))
     unread = {}
     there = predict_set(run, images, out, machine, unread)
     read = images.select([i for i, f in enumerate(images.files) if f not in unread])
     return there.with_images(read), unread, left_out
+
+
+def _check_out(out, photographs):
+    "Raise `InputError` if masks in a folder would lie among photographs, or in a run or an exported network."
+    among = photographs.resolve() if photographs.is_dir() else photographs.resolve().parent
+    for folder in out.resolve(), *out.resolve().parents:
+        if folder == among:
+            raise InputError(f'{out}: lies among the photographs; give another --out')
+        if (folder / 'recipe.json').is_file() or is_exported(folder) and (folder / 'model.safetensors').is_file():
+            raise InputError(f'{out}: is the folder of a run or of a network, or lies in it; give another --out')
+    if (out / 'predictions').exists() and not (out / 'made_by.json').is_file():
+        raise InputError(f'{out / "predictions"}: is there, and not by vwl predict; give another --out')
 
 
 def predict_set(
@@ -137,6 +146,7 @@ def predict_set(
         r.predictions.crf,
         r.images.cam_long_side,
     )
+    made = dict(network=made, classes=list(images.classes))
     if (out / 'made_by.json').exists() and read_json(out / 'made_by.json') != made:
         raise InputError(
             f'{out}: has masks of another network or other settings; give another --out, or remove the folder'
@@ -144,7 +154,10 @@ def predict_set(
     world().barrier()
     if weights.exists() and world().first:
         sources, names = SourceImages(out), dict(zip(images.files, images.names))
-        there.forget(names[f] for f in (sources.changed(images.root, names) if sources.known else names))
+        for file in sources.changed(images.root, names) if sources.known else names:
+            for kind in 'network', 'crf':
+                there.prediction_path(kind, names[file]).unlink(missing_ok=True)
+            there.overlay_path(names[file]).unlink(missing_ok=True)
         sources.store(images.root, names)
         write_json(out / 'made_by.json', made)
     world().barrier()

@@ -15,7 +15,7 @@ import re
 import shlex
 import shutil
 import torch
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
@@ -193,7 +193,9 @@ def _as_flag(name, value):
 def _check_same(path, old, new, replaced):
     "Raise `InputError` if a folder's run is another one, or if images it learns from are `replaced`."
     before, now = (preset('paper', **described['recipe']) for described in (old, new))
-    changed = [name for name, value in now.flat().items() if before[name] != value]
+    changed = [
+        name for name, value in now.flat().items() if before[name] != value and not _moved(name, before, old, new)
+    ]
     some = '; '.join(f'{k} {before[k]!r} -> {now[k]!r}' for k in changed[:6])
     some += f'; and {len(changed) - 6} more' if len(changed) > 6 else ''
     stages = list(dict.fromkeys(stage_of(name) for name in changed))
@@ -226,6 +228,14 @@ def _check_same(path, old, new, replaced):
             f'{", ".join(said[k] for k in changed)}); give another --out, or remove the folder to start again'
         )
 
+
+def _moved(name, before, old, new):
+    "Return whether a setting names a list that is gone from where it was, while the images are the same."
+    if name not in ('train_list', 'score_list', 'val_list') or not before[name]:
+        return False
+    there = any(Path(folder, before[name]).is_file() for folder in ('.', old['data']['folder']))
+    return not there and old['data']['fingerprint'] == new['data']['fingerprint']
+
 # %% ../../nbs/5_program/11_run_folder.ipynb #7fbcc7ea
 def stored_recipe(folder):
     "What `recipe.json` of a run holds, with its recipe; raise `InputError` if it isn't what was written."
@@ -236,6 +246,8 @@ def stored_recipe(folder):
             raise InputError('begun by an older version of vwl, which kept its settings in another way')
         preset('paper', **stored['recipe'])
         Path(stored['data']['folder']), stored['data']['fingerprint'], stored['recipe'].items()
+        if not all(isinstance(name, str) for name in stored['data']['classes']):
+            raise TypeError
     except InputError as e:
         raise InputError(f'{path}: {e}{_version(stored)}; restore the file, or start another run') from None
     except (KeyError, TypeError, AttributeError):
@@ -404,7 +416,11 @@ def open_run(
             f'{data}: the data set of {folder} is no longer there; name its new place once: vwl run NEWPLACE '
             f'--out {folder} with the same settings'
         )
-    run = make_run(data, folder, recipe)  # all is checked before anything goes
+    new = recipe.changed(**changes)
+    if new.images.val_list != recipe.images.val_list:
+        run = Run(folder, recipe, *image_sets(data, new))  # the old list may be gone
+    else:
+        run = make_run(data, folder, recipe)  # all is checked before anything goes
     if not changes:
         return run
     if world().first:
@@ -465,10 +481,12 @@ def _tell_what_goes(run, new, changed, first, gone):
 
 def forget_stages(
     folder: Path,  # of a run
-    folders: Iterable[str],  # names of stages, or folders of one kind of their masks
+    folders: Collection[str],  # names of stages, or folders of one kind of their masks
 ):
     "Remove all that some stages have made, and the scores and the report, which tell of it."
-    gone = ['metrics.json', 'report.html']
+    gone = ['metrics.json', 'report.html', *(f'few_masks/{p.name}' for p in (folder / 'few_masks').glob('*.json'))]
+    if 'segmentation' in folders:
+        gone.append('few_masks')  # its networks have this one's settings
     for name in folders:
         gone += [name, *(STAGES[name].besides if name in STAGES else ())]
     for name in gone:

@@ -186,6 +186,6 @@ def check_segmentation(
 def require_labels(
     run: Run,  # with its new settings
 ):
-    "Raise `InputError` if labels to learn from are not there; seeds are made on the way."
+    "Raise `InputError` if labels to learn from are missing or damaged; seeds are made on the way."
     if LABELS[run.recipe.segmentation.labels].made_by != 'seeds':
-        _stored_labels(run)
+        _labels_to_learn(run)

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from ..data.image_files import stem
 from ..engine.files import checksum, read_json, write_json
 from ..errors import InputError
 
@@ -30,8 +31,9 @@ class SourceImages:
         root: Path,  # folder of the images
         files: Iterable[str],  # relative to `root`
     ) -> list[str]:
-        "Those of `files` that were known, and have other bytes now."
-        return [f for f in files if f in self.known and self._now(root, f) != self.known[f]]
+        "Those of `files` that were known, by their name without suffix too, and have other bytes now."
+        stems = {stem(f) for f in self.known}
+        return [f for f in files if (self._now(root, f) != self.known[f] if f in self.known else stem(f) in stems)]
 
     def store(
         self,
@@ -39,7 +41,9 @@ class SourceImages:
         files: Iterable[str],  # relative to `root`; the others stay as they are known
     ):
         "Note what images are now."
-        now = self.known | {f: self._now(root, f) for f in files}
+        new = {f: self._now(root, f) for f in files}
+        stems = {stem(f) for f in new}
+        now = {f: v for f, v in self.known.items() if stem(f) not in stems} | new
         if now != self.known:
             write_json(self.path, now)
         if self.digests:  # else nothing was looked at

@@ -286,7 +286,6 @@ add_stage(
     command='pseudo-labels',
     help='Make pseudo labels: the maps of a run after a refiner. A changed setting makes them again.',
     function='make_pseudo_labels',
-    require='require_refiner',
     settings=('refiner', 'walk'),
     needs=lambda recipe: ('cams', *filter(None, [refiner_of(recipe).network])),
     images='labelled',
