@@ -183,7 +183,9 @@ def _as_rgb(image):
 
 # %% ../../nbs/4_data/03_image_files.ipynb #41a3a5a5
 def _walk(folder, seen):
-    "Files below a folder, sorted by name; a folder that was seen is not entered again, and that of a run never."
+    """Files below a folder, sorted by name; a folder that was seen is not entered again, and one that holds a run, or
+    what `vwl predict` made, never.
+    """
     here = os.path.realpath(folder)
     if here in seen:
         return
@@ -192,7 +194,7 @@ def _walk(folder, seen):
         if entry.name.startswith('.'):
             continue
         if entry.is_dir():
-            if os.path.exists(os.path.join(entry.path, 'recipe.json')):
+            if any(os.path.exists(os.path.join(entry.path, sign)) for sign in ('recipe.json', 'made_by.json')):
                 continue  # its masks are no photographs
             yield from _walk(entry.path, seen)
         else:

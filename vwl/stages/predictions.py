@@ -117,10 +117,12 @@ def predict_folder(
 
 def _check_out(out, photographs):
     "Raise `InputError` if masks in a folder would lie among photographs, or in a run or an exported network."
-    among = photographs.resolve() if photographs.is_dir() else photographs.resolve().parent
+    if (
+        photographs.resolve() in (out.resolve(), *out.resolve().parents)
+        or out.resolve() == photographs.resolve().parent
+    ):
+        raise InputError(f'{out}: lies among the photographs; give another --out')
     for folder in out.resolve(), *out.resolve().parents:
-        if folder == among:
-            raise InputError(f'{out}: lies among the photographs; give another --out')
         if (folder / 'recipe.json').is_file() or is_exported(folder) and (folder / 'model.safetensors').is_file():
             raise InputError(f'{out}: is the folder of a run or of a network, or lies in it; give another --out')
     if (out / 'predictions').exists() and not (out / 'made_by.json').is_file():
