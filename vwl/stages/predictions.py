@@ -117,12 +117,10 @@ def predict_folder(
 
 def _check_out(out, photographs):
     "Raise `InputError` if masks in a folder would lie among photographs, or in a run or an exported network."
-    if (
-        photographs.resolve() in (out.resolve(), *out.resolve().parents)
-        or out.resolve() == photographs.resolve().parent
-    ):
+    place, alone = out.resolve(), photographs.resolve().parent if photographs.is_file() else None
+    if photographs.resolve() in (place, *place.parents) or place == alone:
         raise InputError(f'{out}: lies among the photographs; give another --out')
-    for folder in out.resolve(), *out.resolve().parents:
+    for folder in place, *place.parents:
         if (folder / 'recipe.json').is_file() or is_exported(folder) and (folder / 'model.safetensors').is_file():
             raise InputError(f'{out}: is the folder of a run or of a network, or lies in it; give another --out')
     if (out / 'predictions').exists() and not (out / 'made_by.json').is_file():
