@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from vwl.apps.cli import main
 from conftest import SMALL, TINY, WHOLE
 
@@ -397,6 +398,29 @@ def test_recipe_edited_by_hand(run, fails, field, value):
 def test_recipe_of_nothing(run, fails, content):
     (run / 'recipe.json').write_text(content)
     assert 'recipe.json: not the recipe of a run' in fails('evaluate', run, '--workers', '0')
+
+
+@pytest.mark.parametrize('where, value', [(('versions',), []), (('data', 'classes'), None)])
+def test_recipe_with_a_wrong_part(run, fails, where, value):
+    stored = json.loads((run / 'recipe.json').read_text())
+    group = stored
+    for name in where[:-1]:
+        group = group[name]
+    group[where[-1]] = value
+    (run / 'recipe.json').write_text(json.dumps(stored))
+    assert 'recipe.json: not the recipe of a run' in fails('evaluate', run, '--workers', '0')
+
+
+def test_weights_that_are_no_numbers(run, tmp_path, fails):
+    weights = run / 'segmentation' / 'weights.safetensors'
+    save_file({k: v * float('nan') if v.is_floating_point() else v for k, v in load_file(weights).items()}, weights)
+    (run / 'segmentation' / 'manifest.json').unlink(missing_ok=True)
+    for log in (run / 'segmentation').glob('sums.*'):
+        log.unlink()
+    argv = ['--images', run.parent / 'scenes' / 'images', '--out', tmp_path / 'out', '--workers', '0']
+    (run.parent / 'scenes' / 'images').mkdir(parents=True)
+    Image.new('RGB', (40, 30)).save(run.parent / 'scenes' / 'images' / 'a.png')
+    assert 'no finite numbers' in fails('predict', run, *argv)
 
 
 def test_large_photograph(data, tmp_path):

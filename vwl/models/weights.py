@@ -101,7 +101,7 @@ def load_weights(
     spare: tuple[str, ...] = CLASSIFIER,  # names that may be missing or left over begin so
     state: dict[str, Tensor] | None = None,  # what the file holds, if it was read before
 ):
-    "Fill `net` from a file; raise `InputError` if the file belongs to another network."
+    "Fill `net` from a file; raise `InputError` if the file belongs to another network, or holds no numbers."
     state, own = read_weights(path) if state is None else state, net.state_dict()
     if 'conv_stem.weight' in state and 'features.0.0.weight' in own:
         state = {_mobilenet_name(k): v for k, v in state.items()}
@@ -122,6 +122,10 @@ def load_weights(
             f'{path}: belongs to another network than {type(net).__name__}: {len(missing)} weights missing, '
             f'{len(unknown)} unknown, {len(shapes)} of another shape '
             f'({", ".join(filter(None, (wants, has, *sizes)))}); give the file of this backbone'
+        )
+    if wrong := [k for k, v in state.items() if k in own and v.is_floating_point() and not v.isfinite().all()]:
+        raise InputError(
+            f'{path}: {wrong[0]} has values that are no finite numbers; get the file again, or train again'
         )
     net.load_state_dict({k: v for k, v in state.items() if k in own and not k.startswith(spare)}, strict=False)
 

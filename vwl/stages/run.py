@@ -248,6 +248,7 @@ def stored_recipe(folder):
         Path(stored['data']['folder']), stored['data']['fingerprint'], stored['recipe'].items()
         if not all(isinstance(name, str) for name in stored['data']['classes']):
             raise TypeError
+        stored.get('versions', {}).items()
     except InputError as e:
         raise InputError(f'{path}: {e}{_version(stored)}; restore the file, or start another run') from None
     except (KeyError, TypeError, AttributeError):
