@@ -86,7 +86,8 @@ def find_masks(
         if KINDS.get(kind, (None,))[0] is not STAGES['predictions']:
             raise InputError(f'--masks {kind}: predictions are segmentation or segmentation_crf')
         made_by = Path(predicted) / 'made_by.json'
-        if made_by.is_file() and read_json(made_by)['classes'] != list(run.train.classes):
+        made = read_json(made_by) if made_by.is_file() else dict(classes=list(run.train.classes))
+        if not isinstance(made, dict) or made.get('classes') != list(run.train.classes):
             raise InputError(
                 f'{predicted}: has masks by a network of other classes than {source}; name the run that made them'
             )
