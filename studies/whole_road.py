@@ -3,11 +3,13 @@ classifier's maps give by threshold, dense CRF, PAR and IRNet, and what DeepLabV
 
     python studies/whole_road.py FOLDER --weights mobilenetv2-imagenet-backbone.safetensors --seed 1 \
         --out runs/road [--results nbs/7_results/stored/own/road.json] [--ways crf irnet masks]
+    python studies/whole_road.py FOLDER --weights FILE --epochs 24 --ways crf --out runs/road24 \
+        --results nbs/7_results/stored/own/road_24_epochs.json
 
 FOLDER is MSRC's, with lists/. Labels are scored on `lists/train.txt`, DeepLabV2 on `lists/val.txt`. All networks begin
-with the same classifier and see the same crops; only the labels differ. Each call adds its seed to --results; what is
-there is not made again. A seed takes about an hour on one thread (OMP_NUM_THREADS=1); calls with other seeds may run
-beside it.
+with the same classifier and see the same crops; only the labels differ. --epochs trains the classifier for as many,
+instead of what the rules say. Each call adds its seed to --results; what is there is not made again. A seed takes about
+an hour on one thread (OMP_NUM_THREADS=1); calls with other seeds may run beside it.
 """
 
 import argparse
@@ -59,12 +61,14 @@ def main():
     parser.add_argument('--out', type=Path, default=Path('runs/road'))
     parser.add_argument('--results', type=Path, default=Path('nbs/7_results/stored/own/road.json'))
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=['crf', 'irnet', 'masks'])
+    parser.add_argument('--epochs', type=int, help="the classifier's; else by the rules")
     parser.add_argument('--workers', type=int, default=0, help='processes for images and CRF')
     args = parser.parse_args()
     print_messages()
     machine, folder = Machine('cpu', args.workers), args.out / f'seed{args.seed}'
     facts = facts_of(read_folder(args.folder, (), LISTS['train_list']), False)
-    recipe = choose(facts, 'fast', weights=str(args.weights)).recipe.changed(seed=args.seed, **LISTS)
+    given = dict(epochs=args.epochs) if args.epochs else {}
+    recipe = choose(facts, 'fast', weights=str(args.weights)).recipe.changed(seed=args.seed, **LISTS, **given)
     known, own = stored(args.results, args.seed)
     if not own['labels']:
         run = make_run(args.folder, folder, recipe)
@@ -74,6 +78,7 @@ def main():
         known, own = stored(args.results, args.seed)
         own['labels'] = labels
         command = 'python studies/whole_road.py FOLDER --weights FILE --seed SEED'
+        command += ''.join(f' --{name} {value}' for name, value in given.items())
         write_json(args.results, known | dict(command=command, backgrounds=BACKGROUNDS, labels_of=scored))
     for way in args.ways:
         if way not in own['ways']:

@@ -177,7 +177,12 @@ RULES = (
         'seconds a step on two cores, 7_results/08_costs',
     ),
     Rule('sizes', _sizes, 'as large as the photographs, up to what there is time for', '7_results/09_cams, 320 pixels'),
-    Rule('training', _epochs, 'a fixed number of images is seen; few photographs are seen more often', ''),
+    Rule(
+        'training',
+        _epochs,
+        'a fixed number of images is seen; few photographs are seen more often',
+        '7_results/11_segmentation',
+    ),
     Rule('rates', _rates, "the paper's are too high for small networks", 'search_photos.py, in 7_results/09_cams'),
     Rule(
         'words',
