@@ -3,8 +3,7 @@ classifier's maps give by threshold, dense CRF, PAR and IRNet, and what DeepLabV
 
     python studies/whole_road.py FOLDER --weights mobilenetv2-imagenet-backbone.safetensors --seed 1 \
         --out runs/road [--results nbs/7_results/stored/own/road.json] [--ways crf irnet masks]
-    python studies/whole_road.py FOLDER --weights FILE --epochs 24 --ways crf --out runs/road24 \
-        --results nbs/7_results/stored/own/road_24_epochs.json
+    python studies/whole_road.py FOLDER --weights FILE --epochs 24 --ways crf --out runs/road24
 
 FOLDER is MSRC's, with lists/. Labels are scored on `lists/train.txt`, DeepLabV2 on `lists/val.txt`. All networks begin
 with the same classifier and see the same crops; only the labels differ. --epochs trains the classifier for as many,
@@ -59,11 +58,15 @@ def main():
     parser.add_argument('--weights', type=Path, required=True, help='ImageNet weights of MobileNetV2')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--out', type=Path, default=Path('runs/road'))
-    parser.add_argument('--results', type=Path, default=Path('nbs/7_results/stored/own/road.json'))
+    parser.add_argument(
+        '--results', type=Path, help='else stored/own/road.json, with --epochs 24 road_24_epochs.json'
+    )
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=['crf', 'irnet', 'masks'])
     parser.add_argument('--epochs', type=int, help="the classifier's; else by the rules")
     parser.add_argument('--workers', type=int, default=0, help='processes for images and CRF')
     args = parser.parse_args()
+    name = f'road_{args.epochs}_epochs.json' if args.epochs else 'road.json'
+    args.results = args.results or Path('nbs/7_results/stored/own') / name
     print_messages()
     machine, folder = Machine('cpu', args.workers), args.out / f'seed{args.seed}'
     facts = facts_of(read_folder(args.folder, (), LISTS['train_list']), False)
