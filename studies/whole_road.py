@@ -58,9 +58,7 @@ def main():
     parser.add_argument('--weights', type=Path, required=True, help='ImageNet weights of MobileNetV2')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--out', type=Path, default=Path('runs/road'))
-    parser.add_argument(
-        '--results', type=Path, help='else stored/own/road.json, with --epochs 24 road_24_epochs.json'
-    )
+    parser.add_argument('--results', type=Path, help='else stored/own/road.json, with --epochs 24 road_24_epochs.json')
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=['crf', 'irnet', 'masks'])
     parser.add_argument('--epochs', type=int, help="the classifier's; else by the rules")
     parser.add_argument('--workers', type=int, default=0, help='processes for images and CRF')
