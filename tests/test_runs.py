@@ -213,6 +213,10 @@ def test_imported_maps(finished, run, tmp_path, capsys):
     before = contents(run)
     main(again)
     assert contents(run) == before
+    maps = next((run / 'cams').glob('*.npz'))
+    maps.write_bytes(maps.read_bytes()[:-9])
+    main(again)
+    assert contents(run / 'cams') == {k[5:]: v for k, v in before.items() if k.startswith('cams/')}
 
 
 def test_folders_of_others(run, fails, tmp_path):

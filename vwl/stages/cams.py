@@ -22,7 +22,7 @@ from ..pixels import working_size
 from ..seeds import multi_scale_maps, normalise_maps
 from .classifier import load_classifier
 from .images import over_images, read_working_image
-from .manifest import log_file, unfinished, write_stage_manifest
+from .manifest import file_states, log_file, unfinished, write_stage_manifest
 from .run import Run, forget_stages, train_first
 from .table import stages_after
 
@@ -94,7 +94,12 @@ def import_cams(
     for i in progress(there):
         _published(run, images, i, folder, trusted)  # all are right before anything goes
     sums = fingerprint([checksum(folder / f'{images.names[i]}.npy') for i in there])
-    if run.imported.is_file() and read_json(run.imported).get('sums') == sums:
+    paths = [run.cam_path(images.names[i]) for i in there]
+    if (
+        run.imported.is_file()
+        and read_json(run.imported).get('sums') == sums
+        and {*file_states(run, paths)} == {'whole'}
+    ):
         return len(there), len(images)
     if gone := [stage for stage in stages_after(r, 'cams') if (run.folder / stage).exists()]:
         LOG.info(f'{folder}: other maps than before; removed {", ".join(gone)}, made with the old ones')
