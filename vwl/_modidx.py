@@ -1482,6 +1482,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                             'vwl/stages/run.py'),
                                 'vwl.stages.run.ImagePaths.prediction_path': ( '5_program/run_folder.html#imagepaths.prediction_path',
                                                                                'vwl/stages/run.py'),
+                                'vwl.stages.run.ImagePaths.predictions_of': ( '5_program/run_folder.html#imagepaths.predictions_of',
+                                                                              'vwl/stages/run.py'),
                                 'vwl.stages.run.ImagePaths.pseudo_label_path': ( '5_program/run_folder.html#imagepaths.pseudo_label_path',
                                                                                  'vwl/stages/run.py'),
                                 'vwl.stages.run.ImagePaths.seed_path': ( '5_program/run_folder.html#imagepaths.seed_path',

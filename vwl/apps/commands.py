@@ -368,7 +368,7 @@ def export_cams(args: ExportCamsArgs):
     cams.export_cams(run.with_images(images), args.out, machine_of(args))
     print(f'{len(images)} maps: {args.out}')
 
-
+# %% ../../nbs/5_program/28_commands.ipynb #5d7be033
 def import_annotations(args: ImportArgs):
     "Annotations of another tool as a folder."
     from vwl.data.annotated import add_masks, write_annotated

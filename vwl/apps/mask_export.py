@@ -62,7 +62,7 @@ def _having(images, kind, folder):
         raise InputError(f'{folder / mask.folder}: no masks are there yet; make them: vwl {stage.command} {folder}')
     return images.select(there)
 
-
+# %% ../../nbs/5_program/31_masks_for_tools.ipynb #dd2ef1ef
 def find_masks(
     source: Path | str,  # a run, or a folder with masks
     kind: str = '',  # a key of `KINDS`; '' = those that DeepLabV2 learns from

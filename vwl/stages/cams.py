@@ -111,7 +111,7 @@ def import_cams(
     write_manifest(run.folder / 'cams')
     return len(there), len(images)
 
-
+# %% ../../nbs/5_program/16_cams.ipynb #04ccdcfd
 def _published(run, images, i, folder, trusted):
     "(maps, keys, size) of one image; raise `InputError` if they aren't those of its tags."
     path, size = (

@@ -126,7 +126,7 @@ def _check_out(out, photographs):
     if (out / 'predictions').exists() and not (out / 'made_by.json').is_file():
         raise InputError(f'{out / "predictions"}: is there, and not by vwl predict; give another --out')
 
-
+# %% ../../nbs/5_program/21_predictions.ipynb #7d93cded
 def predict_set(
     run: Run,  # with a segmentation network
     images: ImageSet,  # tags and masks aren't needed
@@ -155,9 +155,8 @@ def predict_set(
     if weights.exists() and world().first:
         sources, names = SourceImages(out), dict(zip(images.files, images.names))
         for file in sources.changed(images.root, names) if sources.known else names:
-            for kind in 'network', 'crf':
-                there.prediction_path(kind, names[file]).unlink(missing_ok=True)
-            there.overlay_path(names[file]).unlink(missing_ok=True)
+            for path in there.predictions_of(names[file]):
+                path.unlink(missing_ok=True)
         sources.store(images.root, names)
         write_json(out / 'made_by.json', made)
     world().barrier()

@@ -111,7 +111,11 @@ class ImagePaths(RunPaths):
         "All files that may have been made of an image."
         paths = [self.cam_path(name), *(self.seed_path(kind, name) for kind in ('cam', 'crf'))]
         paths += [self.confident_label_path(name), self.pseudo_label_path(name), self.instances_path(name)]
-        return paths + [*(self.prediction_path(kind, name) for kind in ('network', 'crf')), self.overlay_path(name)]
+        return paths + self.predictions_of(name)
+
+    def predictions_of(self, name: str) -> list[Path]:
+        "All files that DeepLabV2 may have made of an image."
+        return [*(self.prediction_path(kind, name) for kind in ('network', 'crf')), self.overlay_path(name)]
 
     def forget(self, names: Iterable[str]):
         "Remove all that was made of some images, and the scores, which counted it."
@@ -342,7 +346,7 @@ def is_exported(
     "Return whether a folder is that of an exported network, not of a run."
     return (Path(folder) / 'config.json').is_file() and not (Path(folder) / 'recipe.json').is_file()
 
-
+# %% ../../nbs/5_program/11_run_folder.ipynb #10c1ddb1
 def open_network(
     name: Path | str,  # run folder, which may be a copy, or one that can't be written to; or an exported network's
     # folder, or its name on the Hugging Face Hub
@@ -444,7 +448,7 @@ def require_network(
 def train_first(run):
     return f'train first: vwl train {run.train.root} --out {run.folder} with the settings of its recipe.json'
 
-
+# %% ../../nbs/5_program/11_run_folder.ipynb #0596e014
 def _change(run, stored, changes):
     "Store changed fields, removing what was made with the old ones."
     folder, recipe = run.folder, run.recipe
